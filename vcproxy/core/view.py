@@ -1,0 +1,50 @@
+"""A tenant as the core sees it: one immutable value, made anew by the registry whenever something of it changes."""
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from vcproxy.core.names import TenantId, VirtualName
+
+
+class Phase(Enum):
+    ACTIVE = "Active"
+    SUSPENDED = "Suspended"
+    TERMINATING = "Terminating"
+    PENDING = "Pending"
+
+
+class ClassLists(msgspec.Struct, frozen=True):
+    """The host's classes that a tenant may use under their own names (`spec.allowedClasses` of a Tenant)."""
+
+    storage: frozenset[str] = frozenset()
+    ingress: frozenset[str] = frozenset()
+    runtime: frozenset[str] = frozenset()
+    priority: frozenset[str] = frozenset()
+    device: frozenset[str] = frozenset()
+    volume_attributes: frozenset[str] = frozenset()
+
+
+class NamespaceInfo(msgspec.Struct, frozen=True):
+    """A namespace of a tenant. `created` is in seconds since the epoch, `resource_version` that of its first event."""
+
+    created: float
+    resource_version: str
+    terminating: bool = False
+
+
+NO_NAMESPACES: Final[Mapping[VirtualName, NamespaceInfo]] = MappingProxyType({})
+
+
+class TenantView(msgspec.Struct, frozen=True):
+    """A tenant at one moment. `namespaces` leaves out the system namespace."""
+
+    id: TenantId
+    uid: str
+    phase: Phase
+    profile: str = "hard"
+    classes: ClassLists = ClassLists()
+    namespaces: Mapping[VirtualName, NamespaceInfo] = NO_NAMESPACES
