@@ -1,0 +1,430 @@
+"""Lenses: pairs (up, down) for one sort of value each.
+
+`up` turns what a tenant wrote into what is stored, `down` turns what is stored into what the tenant sees, and for
+every value that a tenant can write `down(up(value)) == value`. A value of another type than expected passes unchanged:
+one odd object never fails a list. Lenses hold no paths; the rows in core.rules say where each stands.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+import msgspec
+
+from vcproxy.core.names import (
+    RESERVED_PREFIX,
+    TENANT_LABEL,
+    HostName,
+    TenantId,
+    VirtualName,
+    down,
+    host_user,
+    system_namespace,
+    up,
+)
+from vcproxy.core.status import forbidden
+from vcproxy.core.view import ClassLists
+
+NAME_LABEL: Final = "kubernetes.io/metadata.name"
+CLUSTER_EVENT: Final = "vcproxy.io/cluster-scoped-event"
+UNKNOWN: Final = "unknown"
+"""Stands for a host name that is none of the tenant's: what it is stays with the host."""
+CONTROLLER: Final = "vcproxy-controller"
+HOST_LABEL_PREFIXES: Final = ("pod-security.kubernetes.io/", "resource.kubernetes.io/admin-access")
+"""Labels of a namespace that the host trusts; a tenant does not set them (docs/architecture.md, "Two walls")."""
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What lenses know of a tenant. `learned` takes up host names that were met, so that free text can be mapped.
+
+    `full` is False while a patch is rewritten: then nothing is added that the patch does not name.
+    """
+
+    tenant: TenantId
+    user: str = ""
+    classes: ClassLists = ClassLists()
+    namespaces: Collection[VirtualName] = frozenset()
+    learned: set[str] = msgspec.field(default_factory=set)
+    host_ca: str = ""
+    tenant_ca: str = ""
+    full: bool = True
+
+
+Way = Callable[[Any, Scope], Any]
+
+
+class Lens(msgspec.Struct, frozen=True):
+    """A named pair. `leaf` says that it maps one plain value to one plain value, whatever stands around it.
+
+    `adds` is set where `up` adds something to a container that may be absent (its empty form is given).
+    """
+
+    name: str
+    up: Way
+    down: Way
+    leaf: bool = True
+    adds: Callable[[], Any] | None = None
+
+
+def _text(function: Callable[[str, Scope], str]) -> Way:
+    return lambda value, scope: function(value, scope) if isinstance(value, str) and value else value
+
+
+def _same(value: Any, scope: Scope) -> Any:
+    return value
+
+
+def namespace_up(value: str, scope: Scope) -> str:
+    return up(scope.tenant, VirtualName(value))
+
+
+def namespace_down(value: str, scope: Scope) -> str:
+    return down(scope.tenant, HostName(value)) or UNKNOWN
+
+
+NAMESPACE: Final = Lens("NAMESPACE", _text(namespace_up), _text(namespace_down))
+
+
+# Classes -------------------------------------------------------------------------------------------------------------
+
+
+def unclassed(tenant: TenantId) -> str:
+    """What the class `""` is on the host: a name that no tenant can define, since it lacks the hyphen of a prefix."""
+    return f"{tenant}.none"
+
+
+def _class(allowed: Callable[[ClassLists], frozenset[str]], *, empty: bool = False) -> Lens:
+    def class_up(value: Any, scope: Scope) -> Any:
+        if not isinstance(value, str) or value in allowed(scope.classes):
+            return value
+        if not value:
+            return unclassed(scope.tenant) if empty else value
+        host = up(scope.tenant, VirtualName(value))
+        scope.learned.add(host)
+        return host
+
+    def class_down(value: Any, scope: Scope) -> Any:
+        if not isinstance(value, str) or value in allowed(scope.classes):
+            return value
+        if value == unclassed(scope.tenant):
+            return ""
+        own = down(scope.tenant, HostName(value))
+        if own is not None:
+            scope.learned.add(value)
+        return value if own is None else own
+
+    return Lens("CLASS", class_up, class_down)
+
+
+STORAGE_CLASS: Final = _class(lambda classes: classes.storage, empty=True)
+INGRESS_CLASS: Final = _class(lambda classes: classes.ingress)
+RUNTIME_CLASS: Final = _class(lambda classes: classes.runtime)
+PRIORITY_CLASS: Final = _class(lambda classes: classes.priority)
+DEVICE_CLASS: Final = _class(lambda classes: classes.device)
+ATTRIBUTES_CLASS: Final = _class(lambda classes: classes.volume_attributes)
+
+_provisioned = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+def _volume_up(value: str, scope: Scope) -> str:
+    return value if _provisioned.match(value) else up(scope.tenant, VirtualName(value))
+
+
+def _volume_down(value: str, scope: Scope) -> str:
+    if _provisioned.match(value):
+        return value
+    own = down(scope.tenant, HostName(value))
+    return value if own is None else own
+
+
+VOLUME: Final = Lens("VOLUME", _text(_volume_up), _text(_volume_down))
+"""Names of PersistentVolumes: those of a provisioner (`pvc-<uid>`) are the host's and pass, all others are prefixed."""
+
+
+# References ----------------------------------------------------------------------------------------------------------
+
+_CLUSTER_SCOPED: Final = frozenset({("v1", "Namespace")})
+"""Kinds whose names carry the prefix, as references name them: (apiVersion, kind)."""
+
+
+def _reference(direction: Callable[[str, Scope], str]) -> Way:
+    def rewrite(value: Any, scope: Scope) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("namespace"), str) and value["namespace"]:
+            value["namespace"] = direction(value["namespace"], scope)
+        if prefixed(value) and isinstance(value.get("name"), str) and value["name"]:
+            value["name"] = direction(value["name"], scope)
+        return value
+
+    return rewrite
+
+
+def prefixed(reference: dict[str, Any]) -> bool:
+    """Whether a reference (dict with apiVersion and kind) names an object whose name carries the prefix."""
+    return reference.get("kind") == "Namespace" and reference.get("apiVersion") in ("v1", "", None)
+
+
+REFERENCE: Final = Lens("REFERENCE", _reference(namespace_up), _reference(namespace_down), leaf=False)
+
+
+# Labels --------------------------------------------------------------------------------------------------------------
+
+
+def reserved(key: str) -> bool:
+    return key.startswith(RESERVED_PREFIX)
+
+
+def _refuse_reserved(keys: Collection[Any], what: str) -> None:
+    for key in keys:
+        if isinstance(key, str) and reserved(key):
+            raise forbidden(f"the {what} {key!r} is reserved: leave it out")
+
+
+def _hidden(what: str) -> Lens:
+    def hide_up(value: Any, scope: Scope) -> Any:
+        if isinstance(value, dict):
+            _refuse_reserved(value.keys(), what)
+        return value
+
+    return Lens("HIDDEN", hide_up, _without_reserved, leaf=False)
+
+
+def _without_reserved(value: Any, scope: Scope) -> Any:
+    if not isinstance(value, dict) or not any(map(reserved, value)):
+        return value
+    return {key: inner for key, inner in value.items() if not reserved(key)} or None
+
+
+HIDDEN_LABELS: Final = _hidden("label")
+HIDDEN_ANNOTATIONS: Final = _hidden("annotation")
+
+
+def _owner_up(value: Any, scope: Scope) -> Any:
+    if value is None and scope.full:
+        value = {}
+    if not isinstance(value, dict):
+        return value
+    _refuse_reserved(value.keys(), "label")
+    for key in value:
+        if isinstance(key, str) and key.startswith(HOST_LABEL_PREFIXES):
+            raise forbidden(f"the label {key!r} of a namespace is set by the provider of this cluster: leave it out")
+    return {**value, TENANT_LABEL: scope.tenant} if scope.full else value
+
+
+OWNER_LABEL: Final = Lens("OWNER_LABEL", _owner_up, _without_reserved, leaf=False, adds=dict)
+"""Labels of a Namespace: the owner's label goes on on the way up and off on the way down."""
+
+
+def _selector(direction: Callable[[str, Scope], str], value: Any, scope: Scope) -> Any:
+    labels = value.get("matchLabels")
+    if isinstance(labels, dict) and isinstance(labels.get(NAME_LABEL), str):
+        labels[NAME_LABEL] = direction(labels[NAME_LABEL], scope)
+    for requirement in value.get("matchExpressions") or ():
+        if isinstance(requirement, dict) and requirement.get("key") == NAME_LABEL:
+            values = requirement.get("values")
+            if isinstance(values, list):
+                requirement["values"] = [direction(v, scope) if isinstance(v, str) else v for v in values]
+    return value
+
+
+def _selector_up(value: Any, scope: Scope) -> Any:
+    if not isinstance(value, dict):
+        return value
+    labels = value.get("matchLabels")
+    _refuse_reserved(labels or () if isinstance(labels, dict) else (), "label")
+    _selector(namespace_up, value, scope)
+    return {**value, "matchLabels": {**(labels if isinstance(labels, dict) else {}), TENANT_LABEL: scope.tenant}}
+
+
+def _selector_down(value: Any, scope: Scope) -> Any:
+    if not isinstance(value, dict):
+        return value
+    _selector(namespace_down, value, scope)
+    labels = _without_reserved(value.get("matchLabels"), scope)
+    return {
+        key: labels if key == "matchLabels" else inner for key, inner in value.items() if key != "matchLabels" or labels
+    }
+
+
+NAMESPACE_SELECTOR: Final = Lens("NAMESPACE_SELECTOR", _selector_up, _selector_down, leaf=False)
+"""A label selector over namespaces: within the tenant's own ones. An empty one means all of them."""
+
+
+# Managed fields ------------------------------------------------------------------------------------------------------
+
+
+def _managed_down(value: Any, scope: Scope) -> Any:
+    if not isinstance(value, list):
+        return value
+    kept = [entry for entry in map(_managed_entry, value) if entry is not None]
+    return kept or None
+
+
+def _managed_entry(entry: Any) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get("fieldsV1"), dict):
+        return entry
+    fields = _without_own_fields(entry["fieldsV1"])
+    if not fields:
+        return None
+    manager = "kube-apiserver" if entry.get("manager") == CONTROLLER else entry.get("manager")
+    return {**entry, "manager": manager, "fieldsV1": fields}
+
+
+def _without_own_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """A FieldsV1 set (structured-merge-diff) without our labels and annotations, and without what that leaves empty."""
+    kept: dict[str, Any] = {}
+    for key, inner in fields.items():
+        if key.startswith(f"f:{RESERVED_PREFIX}") or key == f'v:"{RESERVED_PREFIX}last"':
+            continue
+        cleaned = _without_own_fields(inner) if isinstance(inner, dict) and inner else inner
+        if cleaned or not inner:
+            kept[key] = cleaned
+    return {} if kept.keys() == {"."} and fields.keys() != {"."} else kept
+
+
+MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _same, _managed_down, leaf=False)
+
+
+# Free text -----------------------------------------------------------------------------------------------------------
+
+
+def text_down(value: str, scope: Scope) -> str:
+    """Free text in the tenant's words: a token that equals a known host name of the tenant is mapped, nothing else."""
+    if scope.tenant not in value:
+        return value
+    value = value.replace(host_user(scope.tenant), scope.user or "system:anonymous")
+    token = re.compile(rf"(?<![A-Za-z0-9-]){scope.tenant}[-.][a-z0-9](?:[-.a-z0-9]*[a-z0-9])?(?![A-Za-z0-9-])")
+    return token.sub(lambda match: _token_down(match[0], scope), value)
+
+
+def _token_down(token: str, scope: Scope) -> str:
+    if token == unclassed(scope.tenant):
+        return ""
+    if token == system_namespace(scope.tenant):
+        return UNKNOWN
+    first, dot, rest = token.partition(".")
+    own = down(scope.tenant, HostName(token))
+    if own is not None and (own in scope.namespaces or token in scope.learned):
+        return own
+    name = down(scope.tenant, HostName(first))
+    return f"{name}{dot}{rest}" if name is not None and dot and name in scope.namespaces else token
+
+
+TEXT: Final = Lens("TEXT", _same, _text(text_down))
+
+
+# Single rows ---------------------------------------------------------------------------------------------------------
+
+
+def _resource_keys(direction: Callable[[Lens], Way]) -> Way:
+    def rewrite(value: Any, scope: Scope) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {_resource_key(key, direction, scope): inner for key, inner in value.items()}
+
+    return rewrite
+
+
+_CLASS_RESOURCES: Final = (
+    (".storageclass.storage.k8s.io/", STORAGE_CLASS),
+    (".deviceclass.resource.k8s.io/", DEVICE_CLASS),
+)
+
+
+def _resource_key(key: str, direction: Callable[[Lens], Way], scope: Scope) -> str:
+    for mark, lens in _CLASS_RESOURCES:
+        name, found, rest = key.partition(mark)
+        if found:
+            return f"{direction(lens)(name, scope)}{mark}{rest}"
+    return key
+
+
+RESOURCE_KEYS: Final = Lens(
+    "RESOURCE_KEYS", _resource_keys(lambda lens: lens.up), _resource_keys(lambda lens: lens.down), leaf=False
+)
+"""Names of counted resources that hold a class (`gold.storageclass.storage.k8s.io/requests.storage`)."""
+
+
+def _scope_selector(direction: Callable[[Lens], Way]) -> Way:
+    def rewrite(value: Any, scope: Scope) -> Any:
+        lens = {"PriorityClass": PRIORITY_CLASS, "VolumeAttributesClass": ATTRIBUTES_CLASS}
+        if isinstance(value, dict) and value.get("scopeName") in lens and isinstance(value.get("values"), list):
+            way = direction(lens[value["scopeName"]])
+            value["values"] = [way(item, scope) for item in value["values"]]
+        return value
+
+    return rewrite
+
+
+SCOPE_SELECTOR: Final = Lens(
+    "SCOPE_SELECTOR", _scope_selector(lambda lens: lens.up), _scope_selector(lambda lens: lens.down), leaf=False
+)
+
+
+def _ca_up(value: Any, scope: Scope) -> Any:
+    return scope.host_ca if scope.tenant_ca and value == scope.tenant_ca else value
+
+
+def _ca_down(value: Any, scope: Scope) -> Any:
+    return scope.tenant_ca if scope.host_ca and value == scope.host_ca else value
+
+
+ROOT_CA: Final = Lens("ROOT_CA", _ca_up, _ca_down)
+"""The host's CA certificate, shown as the proxy's: what clients of this cluster have to trust."""
+
+
+def _event_up(value: Any, scope: Scope) -> Any:
+    """An event about a cluster-scoped object has no namespace; on the host it must have that of its own object."""
+    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
+        return value
+    field = next((name for name in ("involvedObject", "regarding") if isinstance(value.get(name), dict)), None)
+    namespace = value["metadata"].get("namespace")
+    if field is None or not scope.full or value[field].get("namespace") or not namespace:
+        return value
+    value[field]["namespace"] = namespace
+    value["metadata"]["annotations"] = {**(value["metadata"].get("annotations") or {}), CLUSTER_EVENT: field}
+    return value
+
+
+def _event_down(value: Any, scope: Scope) -> Any:
+    annotations = value.get("metadata", {}).get("annotations") if isinstance(value, dict) else None
+    if isinstance(annotations, dict) and CLUSTER_EVENT in annotations:
+        for field in ("involvedObject", "regarding"):
+            if isinstance(value.get(field), dict):
+                value[field].pop("namespace", None)
+    return value
+
+
+CLUSTER_SCOPED_EVENT: Final = Lens("CLUSTER_SCOPED_EVENT", _event_up, _event_down, leaf=False)
+
+
+_REMAINING: Final = {
+    "NamespaceContentRemaining": (
+        "rolebindings.rbac.authorization.k8s.io ",
+        "ContentRemoved",
+        "All content successfully removed",
+    ),
+    "NamespaceFinalizersRemaining": (
+        f"{RESERVED_PREFIX}last ",
+        "ContentHasNoFinalizers",
+        "All content-preserving finalizers finished",
+    ),
+}
+
+
+def _condition_down(value: Any, scope: Scope) -> Any:
+    """Our own RoleBinding goes last from a namespace: what conditions tell of it is taken out of their lists."""
+    if not isinstance(value, dict) or value.get("type") not in _REMAINING or not isinstance(value.get("message"), str):
+        return value
+    own, reason, message = _REMAINING[value["type"]]
+    head, separator, items = value["message"].partition(": ")
+    kept = [item for item in items.split(", ") if not item.startswith(own)]
+    if not separator or len(kept) == len(items.split(", ")):
+        return value
+    if kept:
+        return {**value, "message": f"{head}: {', '.join(kept)}"}
+    return {**value, "status": "False", "reason": reason, "message": message}
+
+
+NAMESPACE_CONDITION: Final = Lens("NAMESPACE_CONDITION", _same, _condition_down, leaf=False)

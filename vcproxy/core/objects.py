@@ -1,0 +1,159 @@
+"""Objects on their way: the rules of a kind as a tree, walked once over a decoded object.
+
+Only branches that the tree names are looked at, so whatever else an object holds passes untouched. On the way up the
+children of a node go before its own lens, on the way down after it: the two ways are exact mirrors of each other.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from vcproxy.core import tables
+from vcproxy.core.fields import Lens, Scope, namespace_down, text_down
+from vcproxy.core.kinds import Kind
+from vcproxy.core.rules import Row, rows
+
+ITEMS: Final = "[]"
+_part = re.compile(r"'([^']*)'|([^.'\[\]]+)|(\[\])")
+
+
+class Direction(Enum):
+    UP = "up"
+    DOWN = "down"
+
+
+class Node(msgspec.Struct):
+    """A place in a kind: the lenses that stand there, and the fields below it (`[]` for the items of a list)."""
+
+    lenses: list[Lens] = msgspec.field(default_factory=list)
+    children: dict[str, "Node"] = msgspec.field(default_factory=dict)
+
+
+def parts(path: str) -> tuple[str, ...]:
+    """The segments of a rule's path: `a.b[].'c.d'` is (a, b, [], c.d)."""
+    return tuple(quoted or plain or items for quoted, plain, items in _part.findall(path))
+
+
+def tree(table: Iterable[Row]) -> Node:
+    """Rows as a tree."""
+    root = Node()
+    for path, lens in table:
+        node = root
+        for part in parts(path):
+            node = node.children.setdefault(part, Node())
+        node.lenses.append(lens)
+    return root
+
+
+@lru_cache(maxsize=1024)
+def tree_of(group: str, kind: str) -> Node:
+    return tree(rows(group, kind))
+
+
+def rewrite(node: Node, value: Any, direction: Direction, scope: Scope) -> Any:
+    """`value` with the lenses of `node` and below applied; containers are changed in place where they can be."""
+    if direction is Direction.DOWN:
+        for lens in node.lenses:
+            value = lens.down(value, scope)
+        _descend(node, value, direction, scope)
+    else:
+        _descend(node, value, direction, scope)
+        for lens in reversed(node.lenses):
+            value = lens.up(value, scope)
+    return value
+
+
+def _descend(node: Node, value: Any, direction: Direction, scope: Scope) -> None:
+    if isinstance(value, dict):
+        for key, child in node.children.items():
+            if key in value:
+                _set(value, key, rewrite(child, value[key], direction, scope))
+            elif direction is Direction.UP and scope.full and _adds(child):
+                _set(value, key, rewrite(child, None, direction, scope))
+    elif isinstance(value, list) and ITEMS in node.children:
+        child = node.children[ITEMS]
+        for index, item in enumerate(value):
+            value[index] = rewrite(child, item, direction, scope)
+
+
+def _adds(node: Node) -> bool:
+    return any(lens.adds is not None for lens in node.lenses)
+
+
+def _set(container: dict[str, Any], key: str, value: Any) -> None:
+    if value is None and container.get(key) is not None:
+        del container[key]  # a lens that leaves nothing of a container leaves out the field itself
+    else:
+        container[key] = value
+
+
+def group_of(api_version: str) -> str:
+    """The group of an apiVersion: `apps` of `apps/v1`, empty for `v1`."""
+    return api_version.rpartition("/")[0]
+
+
+def to_host(document: dict[str, Any], group: str, kind: str, scope: Scope) -> dict[str, Any]:
+    """An object of a tenant as it is stored. Raises ApiError 403 for labels that are reserved."""
+    result: dict[str, Any] = rewrite(tree_of(group, kind), document, Direction.UP, scope)
+    return result
+
+
+def to_view(
+    document: dict[str, Any], row: Kind, scope: Scope, columns: dict[int, Lens] | None = None
+) -> dict[str, Any]:
+    """An answer of the host as the tenant sees it, by what the answer itself says it is.
+
+    `row` is the kind that was asked for: it names what a PartialObjectMetadata or a Table row stands for. `columns` is
+    the memory of a watch: of its Tables only the first has column definitions.
+    """
+    kind, group = str(document.get("kind", "")), group_of(str(document.get("apiVersion", "")))
+    if kind == "Status":
+        return status_to_view(document, scope)
+    if kind == "Table":
+        return _table_to_view(document, row, scope, {} if columns is None else columns)
+    if isinstance(document.get("items"), list):
+        item = tree_of(*_item_kind(group, kind, row))
+        document["items"] = [rewrite(item, one, Direction.DOWN, scope) for one in document["items"]]
+        return document
+    result: dict[str, Any] = rewrite(tree_of(*_own_kind(group, kind, row)), document, Direction.DOWN, scope)
+    return result
+
+
+def _own_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
+    return (row.group, row.kind) if kind.startswith("PartialObjectMetadata") else (group, kind)
+
+
+def _item_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
+    return _own_kind(group, kind.removesuffix("List"), row)
+
+
+def _table_to_view(document: dict[str, Any], row: Kind, scope: Scope, columns: dict[int, Lens]) -> dict[str, Any]:
+    if document.get("columnDefinitions"):
+        columns.update(tables.columns(document["columnDefinitions"], row.group, row.kind))
+    for line in document.get("rows") or ():
+        known = line.get("object")
+        if isinstance(known, dict):
+            kind = str(known.get("kind", ""))
+            node = tree_of(*_own_kind(group_of(str(known.get("apiVersion", ""))), kind, row))
+            line["object"] = rewrite(node, known, Direction.DOWN, scope)
+        tables.rewrite_cells(line, columns, scope)
+    return document
+
+
+def status_to_view(document: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    """A Status of the host in the tenant's words: its message, and the name and causes in its details."""
+    if isinstance(document.get("message"), str):
+        document["message"] = text_down(document["message"], scope)
+    details = document.get("details")
+    if isinstance(details, dict):
+        if details.get("kind") in ("namespaces", "Namespace") and not details.get("group") and details.get("name"):
+            name = namespace_down(str(details["name"]), scope)
+            details["name"] = details["name"] if name == "unknown" else name
+        for cause in details.get("causes") or ():
+            if isinstance(cause, dict) and isinstance(cause.get("message"), str):
+                cause["message"] = text_down(cause["message"], scope)
+    return document
