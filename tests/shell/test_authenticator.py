@@ -1,0 +1,129 @@
+"""The authenticator: caches that never make a token live longer."""
+
+import pytest
+
+from vcproxy.access import authenticator as module
+from vcproxy.access.authenticator import LiveRevocations, TokenAuthenticator
+from vcproxy.access.keys import Keys
+from vcproxy.access.records import TokenRecords
+from vcproxy.access.tokens import Issuer, VerifiedToken, verify
+from vcproxy.core.caller import Caller
+from vcproxy.core.names import TenantId
+from vcproxy.core.status import ApiError
+
+NOW = 1_700_000_000.0
+ACME = TenantId("acme")
+DATA = Keys.generate()
+KEYS = Keys.from_secret(DATA)
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    seen: list[str] = []
+
+    def counted(token: str, keys: Keys) -> VerifiedToken:
+        seen.append(token)
+        return verify(token, keys)
+
+    monkeypatch.setattr(module, "verify", counted)
+    return seen
+
+
+def issue(life: float = 3600, now: float = NOW, keys: Keys = KEYS) -> str:
+    return Issuer(keys).issue(ACME, "uid-1", "ann", ["tenant:admin"], life, now)[0]
+
+
+def refused(authenticator: TokenAuthenticator, token: str, now: float = NOW) -> None:
+    with pytest.raises(ApiError) as caught:
+        authenticator.authenticate(token, now)
+    assert (caught.value.status.code, caught.value.status.message) == (401, "Unauthorized")
+
+
+def authenticator(revocations: LiveRevocations | None = None, **limits: int) -> TokenAuthenticator:
+    return TokenAuthenticator(lambda: KEYS, revocations or LiveRevocations(), **limits)
+
+
+def test_a_good_token_names_its_caller(verifications: list[str]) -> None:
+    token, record = Issuer(KEYS).issue(ACME, "uid-1", "ann", ["tenant:admin"], 3600, NOW)
+    mine = authenticator()
+    expected = Caller(ACME, "uid-1", "ann", ("tenant:admin",), credential_id=record.id)
+    assert [mine.authenticate(token, NOW) for _ in range(3)] == [expected] * 3
+    assert verifications == [token]
+
+
+def test_a_remembered_token_ends_at_its_expiry(verifications: list[str]) -> None:
+    token = issue(life=100)
+    mine = authenticator()
+    mine.authenticate(token, NOW + 99.9)
+    refused(mine, token, NOW + 100)
+    refused(mine, token, NOW + 101)
+    assert verifications == [token]
+
+
+def test_a_token_of_the_future_is_refused_now_and_good_later() -> None:
+    mine = authenticator()
+    token = issue(now=NOW + 120)
+    refused(mine, token)
+    assert mine.authenticate(token, NOW + 120).user == "ann"
+
+
+def test_a_clock_that_runs_a_little_ahead_does_no_harm() -> None:
+    assert authenticator().authenticate(issue(now=NOW + 30), NOW).user == "ann"
+
+
+def test_a_revoked_token_is_refused_though_it_was_remembered() -> None:
+    token, record = Issuer(KEYS).issue(ACME, "uid-1", "ann", [], 3600, NOW)
+    revocations = LiveRevocations()
+    mine = authenticator(revocations)
+    mine.authenticate(token, NOW)
+    records = TokenRecords().add(record, NOW)
+    revocations.update(ACME, records.data())
+    mine.authenticate(token, NOW)
+    revocations.update(ACME, records.revoke(record.id, NOW).data())
+    refused(mine, token)
+    revocations.update(ACME, None)
+    mine.authenticate(token, NOW)
+
+
+def test_a_revocation_of_one_tenant_says_nothing_of_another() -> None:
+    token, record = Issuer(KEYS).issue(ACME, "uid-1", "ann", [], 3600, NOW)
+    revocations = LiveRevocations()
+    revocations.update(TenantId("globex"), TokenRecords().add(record, NOW).revoke(record.id, NOW).data())
+    assert authenticator(revocations).authenticate(token, NOW).tenant == ACME
+
+
+def test_bad_tokens_are_verified_once(verifications: list[str]) -> None:
+    mine = authenticator()
+    for _ in range(3):
+        refused(mine, "not.a.token")
+    refused(mine, "")
+    assert verifications == ["not.a.token", ""]
+
+
+def test_both_caches_are_bounded(verifications: list[str]) -> None:
+    mine = authenticator(cache_limit=2, refused_limit=2)
+    tokens = [issue() for _ in range(3)]
+    for token in tokens:
+        mine.authenticate(token, NOW)
+        refused(mine, token + "x")
+    assert (len(mine._verified), len(mine._refused)) == (2, 2)
+    mine.authenticate(tokens[0], NOW)
+    assert verifications.count(tokens[0]) == 2
+
+
+def test_new_keys_count_at_once_and_lost_keys_refuse_at_once() -> None:
+    current: list[Keys | None] = [None]
+    mine = TokenAuthenticator(lambda: current[0], LiveRevocations())
+    token = issue()
+    refused(mine, token)
+    current[0] = KEYS
+    mine.authenticate(token, NOW)
+    rotated = Keys.from_secret(Keys.rotate(DATA))
+    new = issue(keys=rotated)
+    refused(mine, new)
+    current[0] = rotated
+    mine.authenticate(new, NOW)
+    mine.authenticate(token, NOW)
+    current[0] = Keys.from_secret(Keys.generate())
+    refused(mine, token)
+    refused(mine, new)

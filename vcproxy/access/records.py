@@ -1,0 +1,152 @@
+"""The issued tokens of one tenant, as they stand in its ConfigMap: pure functions over the map's data.
+
+One key per token id with a JSON document, and one key for users whose older tokens are all refused. The record says
+who got a token and whether it was revoked; it is not needed for a token to be good, so a watch that lags behind refuses
+no fresh token.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from vcproxy.core.names import TenantId
+
+REVOKED_USERS: Final = "_revoked-users"
+RECORD_LIMIT: Final = 3000
+"""Records in one ConfigMap: its data may hold 1 MiB, a record about 300 bytes."""
+LONGEST_LIFE: Final = 366 * 86400.0
+"""Seconds. No token lives longer, so that what is remembered of revoked users may be forgotten."""
+
+
+def rfc3339(moment: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC with microseconds."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(text: str) -> float:
+    """RFC 3339 as seconds since the epoch. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.timestamp()
+
+
+def tokens_map_name(tenant: TenantId) -> str:
+    """The name of a tenant's ConfigMap of tokens."""
+    return f"tokens-{tenant}"
+
+
+class IssuedToken(msgspec.Struct, frozen=True):
+    """What is kept of a token. Times are seconds since the epoch; `revoked` is None for a token that counts."""
+
+    id: str
+    user: str
+    groups: tuple[str, ...]
+    issued: float
+    expires: float
+    tenant_uid: str
+    revoked: float | None = None
+
+    def encode(self) -> str:
+        return json.dumps(
+            {
+                "user": self.user,
+                "groups": list(self.groups),
+                "issued": rfc3339(self.issued),
+                "expires": rfc3339(self.expires),
+                "revoked": None if self.revoked is None else rfc3339(self.revoked),
+                "tenantUid": self.tenant_uid,
+            }
+        )
+
+
+class TokenRecords(msgspec.Struct, frozen=True):
+    """The records of one tenant. Each change is a new value; `unreadable` entries are kept as they are."""
+
+    tokens: Mapping[str, IssuedToken] = {}
+    revoked_users: Mapping[str, float] = {}
+    unreadable: Mapping[str, str] = {}
+
+    @staticmethod
+    def parse(data: Mapping[str, str] | None) -> "TokenRecords":
+        """The records in a ConfigMap's data. Raises nothing: what cannot be read counts as revoked."""
+        tokens: dict[str, IssuedToken] = {}
+        unreadable: dict[str, str] = {}
+        users: dict[str, float] = {}
+        for key, text in (data or {}).items():
+            try:
+                if key == REVOKED_USERS:
+                    users = _users(text)
+                else:
+                    tokens[key] = _token(key, text)
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+                unreadable[key] = text
+        return TokenRecords(tokens, users, unreadable)
+
+    def data(self) -> dict[str, str]:
+        """The ConfigMap's data."""
+        data = dict(self.unreadable) | {key: token.encode() for key, token in self.tokens.items()}
+        if self.revoked_users:
+            data[REVOKED_USERS] = json.dumps({user: rfc3339(at) for user, at in sorted(self.revoked_users.items())})
+        return data
+
+    def listed(self) -> list[IssuedToken]:
+        """All tokens, the oldest first."""
+        return sorted(self.tokens.values(), key=lambda token: (token.issued, token.id))
+
+    def add(self, token: IssuedToken, now: float) -> "TokenRecords":
+        """With one more token, without expired ones. Raises ValueError when the map is full."""
+        live = self.without_expired(now)
+        if len(live.tokens) >= RECORD_LIMIT:
+            raise ValueError(f"the tenant has {RECORD_LIMIT} tokens that have not expired: no more can be recorded")
+        return TokenRecords({**live.tokens, token.id: token}, live.revoked_users, live.unreadable)
+
+    def revoke(self, token_id: str, now: float) -> "TokenRecords":
+        """With one token revoked (a second time changes nothing). Raises KeyError for an id without record."""
+        token = self.tokens[token_id]
+        revoked = token if token.revoked is not None else msgspec.structs.replace(token, revoked=now)
+        live = self.without_expired(now)
+        return TokenRecords({**live.tokens, token_id: revoked}, live.revoked_users, live.unreadable)
+
+    def revoke_user(self, user: str, now: float) -> "TokenRecords":
+        """With every token of a user revoked that was issued up to now, recorded or not."""
+        live = self.without_expired(now)
+        tokens = {
+            key: msgspec.structs.replace(token, revoked=now) if token.user == user and token.revoked is None else token
+            for key, token in live.tokens.items()
+        }
+        return TokenRecords(tokens, {**live.revoked_users, user: now}, live.unreadable)
+
+    def without_expired(self, now: float) -> "TokenRecords":
+        """Without what no longer matters: expired tokens, and users revoked so long ago that no token is left."""
+        tokens = {key: token for key, token in self.tokens.items() if token.expires > now}
+        users = {user: at for user, at in self.revoked_users.items() if at + LONGEST_LIFE > now}
+        return TokenRecords(tokens, users, self.unreadable)
+
+    def refuses(self, token_id: str, user: str, issued: float) -> bool:
+        """Whether a token whose signature is good was taken back."""
+        known = self.tokens.get(token_id)
+        if known is not None and known.revoked is not None:
+            return True
+        return token_id in self.unreadable or issued <= self.revoked_users.get(user, float("-inf"))
+
+
+def _token(key: str, text: str) -> IssuedToken:
+    entry: dict[str, Any] = json.loads(text)
+    revoked = entry.get("revoked")
+    return IssuedToken(
+        id=key,
+        user=str(entry["user"]),
+        groups=tuple(map(str, entry.get("groups") or ())),
+        issued=seconds(entry["issued"]),
+        expires=seconds(entry["expires"]),
+        tenant_uid=str(entry.get("tenantUid") or ""),
+        revoked=None if revoked is None else seconds(revoked),
+    )
+
+
+def _users(text: str) -> dict[str, float]:
+    return {str(user): seconds(at) for user, at in json.loads(text).items()}
