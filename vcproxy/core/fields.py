@@ -7,6 +7,7 @@ one odd object never fails a list. Lenses hold no paths; the rows in core.rules 
 
 import re
 from collections.abc import Callable, Collection
+from enum import Enum
 from typing import Any, Final
 
 import msgspec
@@ -53,17 +54,26 @@ class Scope(msgspec.Struct, frozen=True):
 Way = Callable[[Any, Scope], Any]
 
 
-class Lens(msgspec.Struct, frozen=True):
-    """A named pair. `leaf` says that it maps one plain value to one plain value, whatever stands around it.
+class Inside(Enum):
+    """What a patch may do below the place of a lens, going to the host as what it is."""
 
-    `adds` is set where `up` adds something to a container that may be absent (its empty form is given).
+    NOTHING = "a plain value: nothing stands below it"
+    FIELDS = "fields are rewritten one by one"
+    CLOSED = "only the whole value can be rewritten"
+
+
+class Lens(msgspec.Struct, frozen=True):
+    """A named pair. `adds`: `up` adds something, to an absent container too. `hides`: `down` takes something off.
+
+    Where a lens hides something, a patch must not replace or remove the whole container on the host.
     """
 
     name: str
     up: Way
     down: Way
-    leaf: bool = True
-    adds: Callable[[], Any] | None = None
+    inside: Inside = Inside.NOTHING
+    adds: bool = False
+    hides: bool = False
 
 
 def _text(function: Callable[[str, Scope], str]) -> Way:
@@ -165,7 +175,7 @@ def prefixed(reference: dict[str, Any]) -> bool:
     return reference.get("kind") == "Namespace" and reference.get("apiVersion") in ("v1", "", None)
 
 
-REFERENCE: Final = Lens("REFERENCE", _reference(namespace_up), _reference(namespace_down), leaf=False)
+REFERENCE: Final = Lens("REFERENCE", _reference(namespace_up), _reference(namespace_down), Inside.CLOSED)
 
 
 # Labels --------------------------------------------------------------------------------------------------------------
@@ -181,13 +191,13 @@ def _refuse_reserved(keys: Collection[Any], what: str) -> None:
             raise forbidden(f"the {what} {key!r} is reserved: leave it out")
 
 
-def _hidden(what: str) -> Lens:
+def _hidden(what: str, *, hides: bool = False) -> Lens:
     def hide_up(value: Any, scope: Scope) -> Any:
         if isinstance(value, dict):
             _refuse_reserved(value.keys(), what)
         return value
 
-    return Lens("HIDDEN", hide_up, _without_reserved, leaf=False)
+    return Lens("HIDDEN", hide_up, _without_reserved, Inside.FIELDS, hides=hides)
 
 
 def _without_reserved(value: Any, scope: Scope) -> Any:
@@ -198,6 +208,7 @@ def _without_reserved(value: Any, scope: Scope) -> Any:
 
 HIDDEN_LABELS: Final = _hidden("label")
 HIDDEN_ANNOTATIONS: Final = _hidden("annotation")
+EVENT_ANNOTATIONS: Final = _hidden("annotation", hides=True)
 
 
 def _owner_up(value: Any, scope: Scope) -> Any:
@@ -212,7 +223,7 @@ def _owner_up(value: Any, scope: Scope) -> Any:
     return {**value, TENANT_LABEL: scope.tenant} if scope.full else value
 
 
-OWNER_LABEL: Final = Lens("OWNER_LABEL", _owner_up, _without_reserved, leaf=False, adds=dict)
+OWNER_LABEL: Final = Lens("OWNER_LABEL", _owner_up, _without_reserved, Inside.FIELDS, adds=True, hides=True)
 """Labels of a Namespace: the owner's label goes on on the way up and off on the way down."""
 
 
@@ -247,7 +258,7 @@ def _selector_down(value: Any, scope: Scope) -> Any:
     }
 
 
-NAMESPACE_SELECTOR: Final = Lens("NAMESPACE_SELECTOR", _selector_up, _selector_down, leaf=False)
+NAMESPACE_SELECTOR: Final = Lens("NAMESPACE_SELECTOR", _selector_up, _selector_down, Inside.CLOSED)
 """A label selector over namespaces: within the tenant's own ones. An empty one means all of them."""
 
 
@@ -283,7 +294,7 @@ def _without_own_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return {} if kept.keys() == {"."} and fields.keys() != {"."} else kept
 
 
-MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _same, _managed_down, leaf=False)
+MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _same, _managed_down, Inside.CLOSED)
 
 
 # Free text -----------------------------------------------------------------------------------------------------------
@@ -311,7 +322,7 @@ def _token_down(token: str, scope: Scope) -> str:
     return f"{name}{dot}{rest}" if name is not None and dot and name in scope.namespaces else token
 
 
-TEXT: Final = Lens("TEXT", _same, _text(text_down))
+TEXT: Final = Lens("TEXT", _same, _text(text_down), Inside.CLOSED)
 
 
 # Single rows ---------------------------------------------------------------------------------------------------------
@@ -341,7 +352,7 @@ def _resource_key(key: str, direction: Callable[[Lens], Way], scope: Scope) -> s
 
 
 RESOURCE_KEYS: Final = Lens(
-    "RESOURCE_KEYS", _resource_keys(lambda lens: lens.up), _resource_keys(lambda lens: lens.down), leaf=False
+    "RESOURCE_KEYS", _resource_keys(lambda lens: lens.up), _resource_keys(lambda lens: lens.down), Inside.FIELDS
 )
 """Names of counted resources that hold a class (`gold.storageclass.storage.k8s.io/requests.storage`)."""
 
@@ -358,7 +369,7 @@ def _scope_selector(direction: Callable[[Lens], Way]) -> Way:
 
 
 SCOPE_SELECTOR: Final = Lens(
-    "SCOPE_SELECTOR", _scope_selector(lambda lens: lens.up), _scope_selector(lambda lens: lens.down), leaf=False
+    "SCOPE_SELECTOR", _scope_selector(lambda lens: lens.up), _scope_selector(lambda lens: lens.down), Inside.CLOSED
 )
 
 
@@ -396,7 +407,7 @@ def _event_down(value: Any, scope: Scope) -> Any:
     return value
 
 
-CLUSTER_SCOPED_EVENT: Final = Lens("CLUSTER_SCOPED_EVENT", _event_up, _event_down, leaf=False)
+CLUSTER_SCOPED_EVENT: Final = Lens("CLUSTER_SCOPED_EVENT", _event_up, _event_down, Inside.FIELDS)
 
 
 _REMAINING: Final = {
@@ -427,4 +438,4 @@ def _condition_down(value: Any, scope: Scope) -> Any:
     return {**value, "status": "False", "reason": reason, "message": message}
 
 
-NAMESPACE_CONDITION: Final = Lens("NAMESPACE_CONDITION", _same, _condition_down, leaf=False)
+NAMESPACE_CONDITION: Final = Lens("NAMESPACE_CONDITION", _same, _condition_down, Inside.FIELDS)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import tables
-from vcproxy.core.fields import Lens, Scope, namespace_down, text_down
+from vcproxy.core.fields import UNKNOWN, Inside, Lens, Scope, namespace_down, text_down
 from vcproxy.core.kinds import Kind
 from vcproxy.core.rules import Row, rows
 
@@ -81,7 +81,7 @@ def _descend(node: Node, value: Any, direction: Direction, scope: Scope) -> None
 
 
 def _adds(node: Node) -> bool:
-    return any(lens.adds is not None for lens in node.lenses)
+    return any(lens.adds for lens in node.lenses)
 
 
 def _set(container: dict[str, Any], key: str, value: Any) -> None:
@@ -89,6 +89,16 @@ def _set(container: dict[str, Any], key: str, value: Any) -> None:
         del container[key]  # a lens that leaves nothing of a container leaves out the field itself
     else:
         container[key] = value
+
+
+def on_rule(node: Node, path: Iterable[str]) -> bool:
+    """Whether a path (`[]` for items) stands at or above the place of a rule, or inside the value of a lens."""
+    for part in path:
+        below = node.children.get(part)
+        if below is None:
+            return any(lens.inside is Inside.CLOSED for lens in node.lenses)
+        node = below
+    return True
 
 
 def group_of(api_version: str) -> str:
@@ -152,7 +162,7 @@ def status_to_view(document: dict[str, Any], scope: Scope) -> dict[str, Any]:
     if isinstance(details, dict):
         if details.get("kind") in ("namespaces", "Namespace") and not details.get("group") and details.get("name"):
             name = namespace_down(str(details["name"]), scope)
-            details["name"] = details["name"] if name == "unknown" else name
+            details["name"] = details["name"] if name == UNKNOWN else name
         for cause in details.get("causes") or ():
             if isinstance(cause, dict) and isinstance(cause.get("message"), str):
                 cause["message"] = text_down(cause["message"], scope)

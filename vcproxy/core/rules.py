@@ -80,6 +80,7 @@ def _device_requests(at: str) -> tuple[Row, ...]:
 
 _EVENT: Final[tuple[Row, ...]] = (
     ("", fields.CLUSTER_SCOPED_EVENT),
+    ("metadata.annotations", fields.EVENT_ANNOTATIONS),
     ("involvedObject", fields.REFERENCE),
     ("regarding", fields.REFERENCE),
     ("related", fields.REFERENCE),

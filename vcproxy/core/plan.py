@@ -1,0 +1,346 @@
+"""What is to be done with a request: a pure decision, as a value that can be printed and compared.
+
+`decide` sees the parsed request, the tenant at this moment and nothing else; it never sees bytes of a body. Whatever it
+does not name is denied.
+"""
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from vcproxy.core import kinds, selectors, status
+from vcproxy.core.fields import Scope
+from vcproxy.core.kinds import Kind
+from vcproxy.core.names import (
+    DNS_LABEL_LIMIT,
+    PROTECTED_NAMESPACES,
+    SYSTEM_NAMESPACE,
+    HostName,
+    TenantId,
+    VirtualName,
+    up,
+)
+from vcproxy.core.request import ApiRequest, render_query, resource_path
+from vcproxy.core.status import ApiError, Status
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Identity(Enum):
+    """As whom the host is asked: as the tenant (impersonated), or as the proxy's own read identity."""
+
+    TENANT = "tenant"
+    READER = "reader"
+
+
+class BodyUse(Enum):
+    NONE = "none"
+    OBJECT = "object"
+    PATCH = "patch"
+    OPTIONS = "options"
+
+
+class Document(Enum):
+    """What the proxy answers by itself."""
+
+    DISCOVERY = "discovery"
+    OPENAPI = "openapi"
+    VERSION = "version"
+    HEALTH = "health"
+    PATHS = "paths"
+    REVIEW = "review"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a chunked list goes on: the namespace (empty for one list), the host's token, the resourceVersion."""
+
+    namespace: str
+    token: str
+    resource_version: str
+
+
+class Deny(msgspec.Struct, frozen=True, tag=True):
+    status: Status
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    document: Document
+
+
+class Forward(msgspec.Struct, frozen=True, tag=True):
+    """One request to the host. `namespace` is the host's; `body_kind` is the (group, kind) of the body and its rules.
+
+    `stream` bodies are bytes of a container. `create_first`: a Namespace that is not there yet; on the host the tenant
+    may patch it only once it exists.
+    """
+
+    row: Kind
+    method: str
+    path: str
+    query: Pairs
+    identity: Identity
+    body: BodyUse = BodyUse.NONE
+    body_kind: tuple[str, str] = ("", "")
+    namespace: str = ""
+    stream: bool = False
+    create_first: bool = False
+
+    @property
+    def target(self) -> str:
+        return self.path + render_query(list(self.query))
+
+
+class List(msgspec.Struct, frozen=True, tag=True):
+    """One list over several namespaces (virtual, in order), each asked for with `query`, merged."""
+
+    row: Kind
+    version: str
+    namespaces: tuple[VirtualName, ...]
+    query: Pairs
+    limit: int = 0
+    position: Position | None = None
+
+
+class Watch(msgspec.Struct, frozen=True, tag=True):
+    """A watch: of cluster-scoped objects (one host watch), or of the namespaces named, or of all (`None`)."""
+
+    row: Kind
+    version: str
+    query: Pairs
+    identity: Identity
+    namespaces: tuple[VirtualName, ...] | None = ()
+
+
+Plan = Deny | Answer | Forward | List | Watch
+
+_WRITE: Final = ("dryRun", "fieldManager", "fieldValidation")
+_LIST: Final = ("limit", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "includeObject")
+_WATCH: Final = (*_LIST[1:], "allowWatchBookmarks", "sendInitialEvents")
+_DELETE: Final = ("dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy")
+_LOG: Final = (
+    "container",
+    "follow",
+    "insecureSkipTLSVerifyBackend",
+    "limitBytes",
+    "previous",
+    "sinceSeconds",
+    "sinceTime",
+    "stream",
+    "tailLines",
+    "timestamps",
+)
+PARAMETERS: Final = {
+    "get": ("resourceVersion", "includeObject"),
+    "list": _LIST,
+    "watch": _WATCH,
+    "create": _WRITE,
+    "update": _WRITE,
+    "patch": (*_WRITE, "force"),
+    "delete": _DELETE,
+    "deletecollection": (*_DELETE, *_LIST),
+}
+"""Query parameters that pass, by verb; selectors and `continue` are rendered anew, everything else is dropped."""
+
+_BODY: Final = {
+    "create": BodyUse.OBJECT,
+    "update": BodyUse.OBJECT,
+    "patch": BodyUse.PATCH,
+    "delete": BodyUse.OPTIONS,
+    "deletecollection": BodyUse.OPTIONS,
+}
+_METHOD: Final = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
+_SUBRESOURCE_KINDS: Final = {
+    "scale": ("autoscaling", "Scale"),
+    "eviction": ("policy", "Eviction"),
+    "binding": ("", "Binding"),
+}
+_SELECTING: Final = frozenset({"list", "watch", "deletecollection"})
+_HEALTH: Final = ("/healthz", "/livez", "/readyz")
+
+
+def decide(
+    request: ApiRequest, scope: Scope, *, versions: frozenset[tuple[str, str]], position: Position | None = None
+) -> Plan:
+    """The plan for a request. `scope.namespaces` are the tenant's; `versions` are (group, version)s of the host.
+
+    Never raises: what is refused is a Deny.
+    """
+    try:
+        if not request.is_resource:
+            return _document(request)
+        row = _row(request, versions)
+        if row.exposure is kinds.Exposure.VIRTUAL:
+            return Answer(Document.REVIEW)
+        return (
+            _namespaced(request, row, scope, position) if row.namespaced else _namespace(request, row, scope, position)
+        )
+    except ApiError as refusal:
+        return Deny(refusal.status)
+
+
+def _document(request: ApiRequest) -> Plan:
+    path = request.path
+    document = _document_of(path)
+    if document is None:
+        raise status.no_such_path()
+    if request.method != "GET":
+        raise status.method_not_allowed()
+    return Answer(document)
+
+
+def _document_of(path: str) -> Document | None:
+    if path in ("/api", "/apis") or (path.startswith(("/api/", "/apis/")) and path.count("/") <= 3):
+        return Document.DISCOVERY
+    if path in ("/openapi/v2", "/openapi/v3") or path.startswith("/openapi/v3/"):
+        return Document.OPENAPI
+    if path == "/version":
+        return Document.VERSION
+    if path.startswith(_HEALTH) and path.rstrip("/").split("/")[1] in [at[1:] for at in _HEALTH]:
+        return Document.HEALTH
+    return Document.PATHS if path == "/" else None
+
+
+def _row(request: ApiRequest, versions: frozenset[tuple[str, str]]) -> Kind:
+    """The row of what is asked for; 404 for what is hidden or at the wrong scope, 405 for a verb that it lacks."""
+    row = kinds.find(request.group, request.resource)
+    if row is None or (request.group, request.version) not in versions:
+        raise status.no_such_path()
+    if request.subresource:
+        if request.subresource in row.hidden_subresources or request.subresource not in row.subresources:
+            raise status.no_such_path()
+        verbs = row.subresources[request.subresource]
+    else:
+        verbs = row.verbs
+    if request.namespace and not row.namespaced:
+        raise status.no_such_path()
+    if row.namespaced and not request.namespace and request.name:
+        raise status.no_such_path()
+    _check_verb(request, row, verbs)
+    return row
+
+
+def _check_verb(request: ApiRequest, row: Kind, verbs: frozenset[str]) -> None:
+    everywhere = row.namespaced and not request.namespace
+    if request.verb not in verbs or (everywhere and request.verb not in ("list", "watch")):
+        raise status.method_not_allowed()
+    if request.verb in ("update", "patch", "get", "delete") and not request.name:
+        raise status.method_not_allowed()
+    if request.verb == "create" and request.name and not request.subresource:
+        raise status.method_not_allowed()
+
+
+def query_up(request: ApiRequest, row: Kind, scope: Scope) -> Pairs:
+    """The query for the host: parameters of the verb that may pass, and the selectors, rewritten."""
+    verb = request.verb
+    allowed = _LOG if request.subresource == "log" else PARAMETERS[verb]
+    pairs = [(key, value) for key, value in request.query if key in allowed]
+    if verb in _SELECTING:
+        fields = selectors.fields_up(_field_selector(request), row, scope)
+        pairs.append(("labelSelector", selectors.labels_up(request.parameter("labelSelector"), row, scope)))
+        pairs += [("fieldSelector", fields)] if fields else []
+    if verb == "watch":
+        pairs.append(("watch", "true"))
+    return tuple(pairs)
+
+
+def _field_selector(request: ApiRequest) -> str | None:
+    """The field selector; the deprecated `/watch/.../<name>` path is a selector on the name."""
+    text = request.parameter("fieldSelector")
+    if request.verb == "watch" and request.name:
+        named = selectors.FieldTerm("metadata.name", "=", request.name).render()
+        return f"{text},{named}" if text else named
+    return text
+
+
+def _namespace(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
+    """Namespaces: read by the proxy with the owner's label as selector, written as the tenant."""
+    name, verb = VirtualName(request.name), request.verb
+    query = query_up(request, row, scope)
+    if verb == "watch":
+        return Watch(row, request.version, query, Identity.READER)
+    if verb == "list":
+        return _forward(request, row, scope, _continued(query, position), Identity.READER)
+    if verb == "create":
+        return _forward(request, row, scope, query, Identity.TENANT)
+    if name not in scope.namespaces:
+        if verb == "patch" and not request.subresource and name != SYSTEM_NAMESPACE:
+            plan = _forward(request, row, scope, query, Identity.TENANT)
+            return msgspec.structs.replace(plan, create_first=True)
+        raise status.not_found("", "namespaces", name)
+    if verb == "delete" and name in PROTECTED_NAMESPACES:
+        message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+        raise status.forbidden(message, "", "namespaces", name)
+    return _forward(request, row, scope, query, Identity.READER if verb == "get" else Identity.TENANT)
+
+
+def _namespaced(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
+    query = query_up(request, row, scope)
+    if not request.namespace:
+        if request.verb == "watch":
+            return Watch(row, request.version, query, Identity.TENANT, None)
+        return _list(request, row, scope, query, position)
+    namespace = VirtualName(request.namespace)
+    if namespace not in scope.namespaces:
+        return _absent(request, row, scope, query)
+    if request.verb == "watch":
+        return Watch(row, request.version, query, Identity.TENANT, (namespace,))
+    if request.verb in ("list", "deletecollection"):
+        query = _continued(query, position)
+    return _forward(request, row, scope, query, Identity.TENANT)
+
+
+def _list(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, position: Position | None) -> Plan:
+    limit = request.parameter("limit") or "0"
+    if not limit.isdigit():
+        raise status.bad_request("limit must be a whole number that is not negative")
+    rest = tuple(pair for pair in query if pair[0] != "limit")
+    return List(row, request.version, tuple(sorted(scope.namespaces)), rest, int(limit), position)
+
+
+def _absent(request: ApiRequest, row: Kind, scope: Scope, query: Pairs) -> Plan:
+    """In a namespace that does not exist: reads are empty, single objects are not there, creation names the reason."""
+    verb, namespace = request.verb, VirtualName(request.namespace)
+    if verb == "watch":
+        return Watch(row, request.version, query, Identity.TENANT, (namespace,))
+    if verb in ("list", "deletecollection"):
+        nothing = tuple(pair for pair in query if pair[0] not in ("labelSelector", "fieldSelector", *_DELETE))
+        empty = (*nothing, ("labelSelector", selectors.NOTHING))
+        here = msgspec.structs.replace(request, method="GET", verb="list", namespace="default")
+        return _forward(here, row, scope, empty, Identity.TENANT)
+    if verb == "create" and not request.name:
+        raise status.not_found("", "namespaces", namespace)
+    raise status.not_found(row.group, row.resource, request.name)
+
+
+def _continued(query: Pairs, position: Position | None) -> Pairs:
+    return (*query, ("continue", position.token)) if position is not None else query
+
+
+def _forward(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, identity: Identity) -> Forward:
+    namespace = up(scope.tenant, VirtualName(request.namespace)) if request.namespace else HostName("")
+    name = up(scope.tenant, VirtualName(request.name)) if not row.namespaced and request.name else request.name
+    path = resource_path(request.group, request.version, row.resource, namespace, name, request.subresource)
+    return Forward(
+        row,
+        _METHOD.get(request.verb, "DELETE"),
+        path,
+        query,
+        identity,
+        _BODY.get(request.verb, BodyUse.NONE),
+        _SUBRESOURCE_KINDS.get(request.subresource, (row.group, row.kind)),
+        namespace if row.namespaced else name,
+        stream=request.subresource == "log",
+    )
+
+
+def namespace_target(plan: List | Watch, tenant: TenantId, namespace: VirtualName | None, query: Pairs) -> str:
+    """The host's path and query of one part of a list or watch; None is the whole of a cluster-scoped kind."""
+    host = up(tenant, namespace) if namespace is not None else HostName("")
+    return resource_path(plan.row.group, plan.version, plan.row.resource, host) + render_query(list(query))
+
+
+def possible_namespace(name: str, tenant: TenantId) -> bool:
+    """Whether a namespace of that name could exist: a DNS label (RFC 1123) that is short enough once prefixed."""
+    plain = name.isascii() and name.replace("-", "a").isalnum() and name == name.lower()
+    return plain and name[0] != "-" != name[-1] and len(up(tenant, VirtualName(name))) <= DNS_LABEL_LIMIT

@@ -1,0 +1,49 @@
+"""Answers of the host, read whole: an object, or the refusal that the host gave, in the tenant's words."""
+
+from typing import Any, Final
+
+import msgspec
+
+from vcproxy.core import objects, status
+from vcproxy.core.fields import Scope
+from vcproxy.core.hosting import HostResponse
+from vcproxy.core.status import ApiError, Status
+
+BODY_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes of one answer: what the host sends is trusted to end, not to be small."""
+
+_json = msgspec.json.Decoder()
+
+
+async def document(response: HostResponse, limit: int = BODY_LIMIT) -> dict[str, Any]:
+    """The JSON object of an answer, decoded. Raises ApiError 502 for anything else."""
+    raw = await response.read(limit)
+    try:
+        decoded = _json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise status.bad_gateway() from None
+    if not isinstance(decoded, dict):
+        raise status.bad_gateway()
+    return decoded
+
+
+class HostRefusal(ApiError):  # noqa: N818 - a Status, not a fault of the program
+    """A refusal of the host, as the Status document that the tenant shall see."""
+
+    def __init__(self, code: int, body: dict[str, Any]) -> None:
+        super().__init__(Status(code, str(body.get("reason", "")), str(body.get("message", ""))))
+        self.body = body
+
+
+async def refusal(response: HostResponse, scope: Scope) -> HostRefusal:
+    """The host's refusal in the tenant's words, whatever its body was."""
+    raw = await response.read(BODY_LIMIT)
+    try:
+        body = _json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or body.get("kind") != "Status":
+        body = Status(response.status, "Unknown", "the server could not complete the request").document()
+    if response.status == 401:  # the proxy's own credential was refused: nothing that the tenant could mend
+        return HostRefusal(502, status.bad_gateway().status.document())
+    return HostRefusal(response.status, objects.status_to_view(body, scope))

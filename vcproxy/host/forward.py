@@ -1,0 +1,252 @@
+"""One request on to the host: its body rewritten on the way up, the answer on the way down."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import msgspec
+
+from vcproxy.core import bodies, guard, media, objects, patches, protobuf, status
+from vcproxy.core.fields import CONTROLLER, Scope
+from vcproxy.core.hosting import HostResponse
+from vcproxy.core.http import Call, Headers, Reply, single
+from vcproxy.core.media import Accepted, Codec
+from vcproxy.core.names import TENANT_LABEL
+from vcproxy.core.patches import PatchType
+from vcproxy.core.plan import BodyUse, Forward, Identity, Position
+from vcproxy.core.request import ApiRequest, resource_path
+from vcproxy.host import answers, replies
+from vcproxy.host.identity import Exchange
+from vcproxy.host.watches import owned
+
+TRIES: Final = 5
+"""How often a patch of the view is tried after a conflict: the API server's own number (MaxRetryWhenPatchConflicts)."""
+SLOW_BODY: Final = 256 * 1024
+"""Bytes of a body from which a thread decodes it."""
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A body for the host."""
+
+    content_type: str
+    body: bytes
+    warnings: Headers = ()
+
+
+class Forwarder:
+    """Carries out Forward plans for one caller. `seal` makes continue tokens, `body_limit` is in bytes."""
+
+    def __init__(self, exchange: Exchange, scope: Scope, seal: Callable[[Position], str], *, body_limit: int) -> None:
+        self._exchange = exchange
+        self._scope = scope
+        self._seal = seal
+        self._body_limit = body_limit
+
+    async def run(self, plan: Forward, request: ApiRequest, call: Call) -> Reply:
+        """Raises ApiError; the host's own refusals come back as replies."""
+        accepted = Accepted(Codec.JSON, "*/*") if plan.stream else media.accept(single(call, "Accept"))
+        if plan.body is BodyUse.NONE:
+            return await self._answer(plan, await self._send(plan, accepted, call), accepted, call)
+        kind = media.patch_type(single(call, "Content-Type")) if plan.body is BodyUse.PATCH else None
+        raw = await call.read(self._body_limit)
+        if kind is not None:
+            return await self._patch(plan, request, kind, raw, accepted, call)
+        sent = await self._sent(plan, request, raw, call)
+        return await self._answer(plan, await self._send(plan, accepted, call, sent), accepted, call, sent)
+
+    # Sending -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, plan: Forward, accepted: Accepted, call: Call, sent: Sent | None = None) -> HostResponse:
+        headers = [("Accept", accepted.host_accept), *_user_agent(call)]
+        if sent is not None and sent.body:
+            headers.append(("Content-Type", sent.content_type))
+        return await self._exchange.send(
+            plan.method,
+            plan.target,
+            plan.identity,
+            headers=headers,
+            body=sent.body if sent is not None else None,
+            namespace=plan.namespace,
+        )
+
+    async def _sent(self, plan: Forward, request: ApiRequest, raw: bytes, call: Call) -> Sent:
+        """The body of a create, update or delete, rewritten."""
+        codec = media.body_codec(single(call, "Content-Type"))
+        if plan.body is BodyUse.OPTIONS:
+            return self._options(codec, raw)
+        if codec is Codec.PROTOBUF:
+            document, envelope = protobuf.decode(raw)
+            self._up(document, plan, request)
+            return Sent(codec.value, protobuf.encode(document, envelope))
+        body = await _decode(codec, raw)
+        sent = self._up(body.document, plan, request)
+        return Sent(media.JSON, bodies.encode_json(sent), _duplicates(body, request, plan))
+
+    def _options(self, codec: Codec, raw: bytes) -> Sent:
+        """DeleteOptions hold no names; they go on as JSON or as they are."""
+        if not raw or codec is Codec.PROTOBUF:
+            return Sent(codec.value, raw)
+        return Sent(media.JSON, bodies.encode_json(bodies.DECODERS[codec](raw).document))
+
+    def _up(self, document: Any, plan: Forward, request: ApiRequest) -> dict[str, Any]:
+        checked = guard.check(document, request, plan.row, plan.body_kind, self._scope.tenant)
+        return objects.to_host(checked, *plan.body_kind, self._scope)
+
+    # Patches -----------------------------------------------------------------------------------------------------
+
+    async def _patch(
+        self, plan: Forward, request: ApiRequest, kind: PatchType, raw: bytes, accepted: Accepted, call: Call
+    ) -> Reply:
+        body = await asyncio.to_thread(_patch_body, kind, raw) if len(raw) > SLOW_BODY else _patch_body(kind, raw)
+        warnings = _duplicates(body, request, plan)
+        if kind is PatchType.APPLY:
+            guard.check(body.document, request, plan.row, plan.body_kind, self._scope.tenant)
+        created = plan.create_first and await self._create_first(plan, request, kind)
+        patch = patches.rewrite_patch(body.document, kind, *plan.body_kind, self._scope)
+        if patch is None:
+            return await self._patch_view(plan, request, kind, body.document, accepted, call)
+        sent = Sent(kind.value, bodies.encode_json(patch), warnings)
+        reply = await self._answer(plan, await self._send(plan, accepted, call, sent), accepted, call, sent)
+        return msgspec.structs.replace(reply, code=201) if created and reply.code == 200 else reply
+
+    async def _create_first(self, plan: Forward, request: ApiRequest, kind: PatchType) -> bool:
+        """Make the Namespace that an apply is about to fill: the tenant may not patch one that is not there."""
+        if kind is not PatchType.APPLY:
+            raise status.not_found(plan.row.group, plan.row.resource, request.name)
+        name = plan.namespace
+        labels = {TENANT_LABEL: self._scope.tenant}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        dry_run = request.parameter("dryRun")
+        query = f"?fieldManager={CONTROLLER}" + ("&dryRun=All" if dry_run else "")
+        response = await self._exchange.send(
+            "POST",
+            resource_path("", request.version, "namespaces") + query,
+            Identity.TENANT,
+            headers=(("Accept", media.JSON), ("Content-Type", media.JSON)),
+            body=bodies.encode_json(body),
+        )
+        try:
+            if response.status not in (201, 409):
+                raise await answers.refusal(response, self._scope)
+        finally:
+            await response.close()
+        return response.status == 201
+
+    async def _patch_view(
+        self, plan: Forward, request: ApiRequest, kind: PatchType, patch: Any, accepted: Accepted, call: Call
+    ) -> Reply:
+        """Get the object, patch its view, put the result with its resourceVersion; again after a conflict."""
+        for left in reversed(range(TRIES)):
+            view = await self._view(plan)
+            version = view.get("metadata", {}).get("resourceVersion")
+            patched = patches.apply(view, patch, kind)
+            same_version = patched.get("metadata", {}).get("resourceVersion") == version
+            checked = guard.check(patched, request, plan.row, plan.body_kind, self._scope.tenant)
+            put = msgspec.structs.replace(
+                plan, method="PUT", query=tuple(pair for pair in plan.query if pair[0] != "force")
+            )
+            body = bodies.encode_json(objects.to_host(checked, *plan.body_kind, self._scope))
+            response = await self._send(put, accepted, call, Sent(media.JSON, body))
+            if response.status != 409 or not same_version or not left:
+                return await self._answer(put, response, accepted, call)
+            await response.close()
+        raise status.internal()
+
+    async def _view(self, plan: Forward) -> dict[str, Any]:
+        response = await self._exchange.send(
+            "GET", plan.path, Identity.TENANT, headers=(("Accept", media.JSON),), namespace=plan.namespace
+        )
+        try:
+            if response.status != 200:
+                raise await answers.refusal(response, self._scope)
+            return objects.to_view(await answers.document(response), plan.row, self._scope)
+        finally:
+            await response.close()
+
+    # Answers -----------------------------------------------------------------------------------------------------
+
+    async def _answer(
+        self, plan: Forward, response: HostResponse, accepted: Accepted, call: Call, sent: Sent | None = None
+    ) -> Reply:
+        if plan.stream and response.status == 200:
+            return Reply(200, (("Content-Type", "text/plain"),), stream=HostStream(response))
+        try:
+            notes = (*replies.warnings(response, self._scope), *(sent.warnings if sent else ()))
+            if response.status >= 300:
+                refusal = await answers.refusal(response, self._scope)
+                self._seal_continue(refusal.body)
+                return await replies.of_refusal(refusal, call, notes)
+            document = await answers.document(response)
+            self._check_owner(document, plan)
+            self._seal_continue(document)
+            view = objects.to_view(document, plan.row, self._scope)
+            return await replies.of_document(view, accepted.codec, call, code=response.status, headers=notes)
+        finally:
+            await response.close()
+
+    def _seal_continue(self, document: dict[str, Any]) -> None:
+        """The host's continue tokens hold host names; a 410 carries one too."""
+        metadata = document.get("metadata")
+        if isinstance(metadata, dict) and metadata.get("continue"):
+            position = Position("", str(metadata["continue"]), str(metadata.get("resourceVersion", "")))
+            metadata["continue"] = self._seal(position)
+
+    def _check_owner(self, document: dict[str, Any], plan: Forward) -> None:
+        """What the proxy read under its own identity is looked at once more: 404 for what is not the tenant's."""
+        if plan.identity is not Identity.READER:
+            return
+        if isinstance(document.get("items"), list):
+            document["items"] = [item for item in document["items"] if owned(item, self._scope)]
+        elif document.get("kind") == "Table":
+            document["rows"] = [
+                row for row in document.get("rows") or () if owned(row.get("object") or {}, self._scope)
+            ]
+        elif not owned(document, self._scope):
+            raise status.not_found(plan.row.group, plan.row.resource, plan.path.rpartition("-")[2])
+
+
+class HostStream:
+    """The bytes of a container, as they come."""
+
+    def __init__(self, response: HostResponse) -> None:
+        self._response = response
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._response.chunks()
+
+    async def close(self) -> None:
+        await self._response.close()
+
+
+def _user_agent(call: Call) -> Headers:
+    """The client's name, from which the host makes the field manager where none is given."""
+    value = single(call, "User-Agent") or ""
+    return (("User-Agent", value[:256]),) if value and value.isascii() and value.isprintable() else ()
+
+
+async def _decode(codec: Codec, raw: bytes) -> bodies.Body:
+    decoder = bodies.DECODERS[codec]
+    return await asyncio.to_thread(decoder, raw) if len(raw) > SLOW_BODY else decoder(raw)
+
+
+def _patch_body(kind: PatchType, raw: bytes) -> bodies.Body:
+    return bodies.decode_apply(raw) if kind is PatchType.APPLY else bodies.decode_json(raw)
+
+
+def _duplicates(body: bodies.Body, request: ApiRequest, plan: Forward) -> Headers:
+    """What the API server says of keys that stand twice, by fieldValidation; on a rewritten path always a refusal."""
+    if not body.duplicates:
+        return ()
+    node, strict = objects.tree_of(*plan.body_kind), request.parameter("fieldValidation") == "Strict"
+    for path in body.duplicates:
+        if strict or objects.on_rule(node, path):
+            raise status.bad_request(f'strict decoding error: duplicate field "{_dotted(path)}"')
+    if request.parameter("fieldValidation") == "Ignore":
+        return ()
+    return tuple(("Warning", f'299 - "duplicate field \\"{_dotted(path)}\\""') for path in body.duplicates[:10])
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    """A path as the API server writes it; what cannot stand in a header is left out."""
+    text = ".".join(path).replace(".[]", "[]")
+    return "".join(sign for sign in text if sign.isascii() and sign.isprintable() and sign not in '"\\')[:200]

@@ -1,0 +1,123 @@
+"""Requests under the right identity: a tenant's as the tenant (impersonated), reads of its Namespaces as the proxy.
+
+A RoleBinding takes up to 100 ms to count, so what a tenant asks of a namespace in its first seconds may meet a 403
+that is none: such an answer is asked for again, within a bound.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from vcproxy.core.caller import Caller
+from vcproxy.core.hosting import HostRequest, HostResponse, Upstream
+from vcproxy.core.names import TenantId, host_user
+from vcproxy.core.plan import Identity
+
+EARLY: Final = 10.0
+"""Seconds of a namespace's life in which a 403 for want of rights is asked again."""
+STATUS_LIMIT: Final = 1 << 20
+"""Bytes of a Status that are read."""
+_FIRST_WAIT: Final = 0.02
+_LONGEST_WAIT: Final = 0.25
+
+Headers = Sequence[tuple[str, str]]
+
+
+def impersonation(caller: Caller) -> Headers:
+    """The headers that make a request the tenant's; the real user goes along for the host's audit log."""
+    return (
+        ("Impersonate-User", host_user(caller.tenant)),
+        ("Impersonate-Group", "vcproxy:tenants"),
+        ("Impersonate-Extra-vcproxy.io%2Fuser", quote(caller.user, safe="@:.-_")),
+    )
+
+
+class BufferedResponse:
+    """An answer that was read already: what is left to do is what the Protocol of an answer says."""
+
+    def __init__(self, response: HostResponse, body: bytes) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._body = body
+
+    def getall(self, name: str) -> list[str]:
+        return self._response.getall(name)
+
+    async def read(self, limit: int) -> bytes:
+        return self._body[:limit]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    async def close(self) -> None:
+        await self._response.close()
+
+
+class Exchange:
+    """Sends a caller's requests to the host. `created` tells when a host namespace was made (epoch seconds) or None."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        caller: Caller,
+        *,
+        clock: Callable[[], float],
+        created: Callable[[str], float | None],
+        timeout: float,
+    ) -> None:
+        self._upstream = upstream
+        self._caller = caller
+        self._clock = clock
+        self._created = created
+        self._timeout = timeout
+
+    @property
+    def tenant(self) -> TenantId:
+        return self._caller.tenant
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        identity: Identity,
+        *,
+        headers: Headers = (),
+        body: bytes | None = None,
+        namespace: str = "",
+    ) -> HostResponse:
+        """The host's answer. Raises ApiError 502, 503 or 504."""
+        own = impersonation(self._caller) if identity is Identity.TENANT else ()
+        request = HostRequest(method, target, (*headers, *own), body, self._timeout)
+        response = await self._upstream.send(request)
+        if response.status != 403 or identity is not Identity.TENANT or not self._early(namespace):
+            return response
+        return await self._again(request, response, namespace)
+
+    def _early(self, namespace: str) -> bool:
+        made = self._created(namespace) if namespace else None
+        return made is not None and self._clock() - made < EARLY
+
+    async def _again(self, request: HostRequest, response: HostResponse, namespace: str) -> HostResponse:
+        """Ask again while the 403 is one of missing rights and the namespace is young."""
+        wait = _FIRST_WAIT
+        while True:
+            buffered = BufferedResponse(response, await response.read(STATUS_LIMIT))
+            if not _lacks_rights(await buffered.read(STATUS_LIMIT), self.tenant) or not self._early(namespace):
+                return buffered
+            await response.close()
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+            response = await self._upstream.send(request)
+            if response.status != 403:
+                return response
+
+
+def _lacks_rights(body: bytes, tenant: TenantId) -> bool:
+    try:
+        message = json.loads(body).get("message", "")
+    except (ValueError, AttributeError):
+        return False
+    return f'User "{host_user(tenant)}" cannot ' in message

@@ -1,0 +1,287 @@
+"""Watches: one host watch for each namespace that a tenant's watch covers, merged into one stream.
+
+A part that breaks off ends the whole watch, as a host that goes away would: clients watch on from the last
+resourceVersion that they saw. Namespaces that appear or go while the watch is open count.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from vcproxy.core import bodies, objects, plan, selectors
+from vcproxy.core.fields import Lens, Scope
+from vcproxy.core.framing import Frames
+from vcproxy.core.hosting import HostResponse
+from vcproxy.core.names import TENANT_LABEL, VirtualName, up
+from vcproxy.core.plan import Pairs
+from vcproxy.core.status import ApiError
+from vcproxy.core.view import NamespaceInfo
+from vcproxy.host import answers
+from vcproxy.host.identity import Exchange
+
+EVENT_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of one event: what etcd and the API server let through, and room for the frame around it."""
+QUEUE: Final = 256
+"""Events of one watch that wait for a slow reader before the host's streams are held back."""
+CHECK: Final = 2.0
+"""Seconds between two looks at whether the caller may still watch."""
+INITIAL_END: Final = "k8s.io/initial-events-end"
+_LIFE: Final = (1800, 3600)
+"""Seconds that a watch lasts when the client says nothing (the API server's --min-request-timeout, and its double)."""
+
+Part = VirtualName | None
+
+
+class Changes(Protocol):
+    """What a watch follows of its tenant: its namespaces now, and a wait for the next change of them."""
+
+    def namespaces(self) -> Mapping[VirtualName, NamespaceInfo] | None:
+        """The namespaces of the tenant; None once it may not watch any more."""
+        ...
+
+    async def changed(self) -> None:
+        """Returns after the next change of the tenant or its namespaces."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _Event(msgspec.Struct):
+    part: Part
+    type: str
+    object: dict[str, Any]
+
+
+class _Ended(msgspec.Struct):
+    part: Part
+
+
+class WatchStream:
+    """One tenant's watch. `open` once, then iterate `chunks`; `close` ends all that it started."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        scope: Scope,
+        wanted: plan.Watch,
+        accept: str,
+        changes: Changes,
+        valid: Callable[[], bool],
+    ) -> None:
+        self._exchange = exchange
+        self._scope = scope
+        self._wanted = wanted
+        self._accept = accept
+        self._changes = changes
+        self._valid = valid
+        self._queue: asyncio.Queue[_Event | _Ended | None] = asyncio.Queue(QUEUE)
+        self._tasks: dict[Part, asyncio.Task[None]] = {}
+        self._versions: dict[Part, int] = {}
+        self._initial: set[Part] = set()
+        self._columns: dict[int, Lens] = {}
+        self._sent = 0
+        self._query = _with_life(wanted.query)
+        self._bookmarks = _flag(wanted.query, "allowWatchBookmarks")
+        self._follower: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Ask the host for all parts. Raises ApiError as the host refused the first that it refused."""
+        first = self._first_parts()
+        if _flag(self._query, "sendInitialEvents"):
+            self._initial = set(first)
+        responses = await asyncio.gather(*(self._ask(*one) for one in first.items()), return_exceptions=True)
+        opened = dict(zip(first, responses, strict=True))
+        failure = next((one for one in responses if isinstance(one, BaseException)), None)
+        if failure is not None:
+            await _close_all(opened.values())
+            raise failure
+        for part, response in opened.items():
+            if response is None:
+                self._initial.discard(part)
+            elif not isinstance(response, BaseException):
+                self._tasks[part] = asyncio.create_task(self._pump(part, response))
+        if self._wanted.row.namespaced:
+            self._follower = asyncio.create_task(self._follow())
+
+    def _first_parts(self) -> dict[Part, Pairs]:
+        names = self._covered()
+        if not self._wanted.row.namespaced:
+            return {None: self._query}
+        if names:
+            return dict.fromkeys(names, self._query)
+        # nothing is there yet: an empty watch still has bookmarks and an end of its initial events
+        nothing = tuple(pair for pair in self._query if pair[0] not in ("labelSelector", "fieldSelector"))
+        return {VirtualName("default"): (*nothing, ("labelSelector", selectors.NOTHING))}
+
+    def _covered(self) -> list[VirtualName]:
+        """The tenant's namespaces that the watch covers and that are there now."""
+        known = self._changes.namespaces() or {}
+        wanted = self._wanted.namespaces
+        return [name for name in known if wanted is None or name in wanted]
+
+    async def _ask(self, part: Part, query: Pairs) -> HostResponse | None:
+        """The host's answer for one part, with code 200; None where the namespace went away in the meantime."""
+        response = await self._exchange.send(
+            "GET",
+            plan.namespace_target(self._wanted, self._scope.tenant, part, query),
+            self._wanted.identity,
+            headers=(("Accept", self._accept),),
+            namespace=up(self._scope.tenant, part) if part else "",
+        )
+        if response.status == 200:
+            return response
+        try:
+            if response.status == 403 and part not in (None, "default"):
+                return None
+            raise await answers.refusal(response, self._scope)
+        finally:
+            await response.close()
+
+    async def _pump(self, part: Part, response: HostResponse) -> None:
+        """One host watch into the queue, until it ends in whatever way."""
+        frames = Frames(EVENT_LIMIT)
+        try:
+            with contextlib.suppress(ApiError, msgspec.DecodeError, KeyError):
+                async for chunk in response.chunks():
+                    for line in frames.feed(chunk):
+                        event = msgspec.json.decode(line)
+                        await self._queue.put(_Event(part, str(event["type"]), event["object"]))
+        finally:
+            await response.close()
+        await self._queue.put(_Ended(part))
+
+    async def _follow(self) -> None:
+        """Start a part for each namespace that appears, drop that of one that went."""
+        while (known := self._changes.namespaces()) is not None:
+            for name in self._covered():
+                if name not in self._tasks:
+                    self._start(name, known[name])
+            for part in [part for part in self._tasks if part is not None and part not in known]:
+                self._tasks[part].cancel()
+                del self._tasks[part]
+                self._versions.pop(part, None)
+            await self._changes.changed()
+        await self._queue.put(None)
+
+    def _start(self, name: VirtualName, info: NamespaceInfo) -> None:
+        query = tuple(
+            pair
+            for pair in self._query
+            if pair[0] not in ("resourceVersion", "resourceVersionMatch", "sendInitialEvents")
+        )
+        query = (*query, ("resourceVersion", info.resource_version))
+        self._tasks[name] = asyncio.create_task(self._later(name, query))
+
+    async def _later(self, name: VirtualName, query: Pairs) -> None:
+        try:
+            response = await self._ask(name, query)
+        except ApiError:
+            await self._queue.put(_Ended(name))
+            return
+        if response is not None:
+            await self._pump(name, response)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The events for the tenant, a line each, until the watch ends."""
+        while True:
+            try:
+                async with asyncio.timeout(CHECK):
+                    item = await self._queue.get()
+            except TimeoutError:
+                if self._valid():
+                    continue
+                return
+            if item is None or isinstance(item, _Ended) or not self._valid():
+                return
+            line = self._line(item)
+            if line is not None:
+                yield line
+
+    def _line(self, event: _Event) -> bytes | None:
+        if event.type == "BOOKMARK":
+            return self._bookmark(event)
+        if not self._owned(event):
+            return None
+        version = _version(event.object)
+        if event.type != "ERROR" and version:
+            self._versions[event.part] = max(version, self._versions.get(event.part, 0))
+            self._sent = max(self._sent, version)
+        return self._encode(event)
+
+    def _encode(self, event: _Event) -> bytes:
+        view = objects.to_view(event.object, self._wanted.row, self._scope, self._columns)
+        return bodies.encode_json({"type": event.type, "object": view}) + b"\n"
+
+    def _owned(self, event: _Event) -> bool:
+        """Whether an object is the tenant's: the host's selector says so, and it is looked at once more here."""
+        return self._wanted.row.namespaced or event.type == "ERROR" or owned(event.object, self._scope)
+
+    def _bookmark(self, event: _Event) -> bytes | None:
+        """A bookmark counts once every part has come as far: only what all of them have delivered is behind it."""
+        version = _version(event.object)
+        self._versions[event.part] = max(version, self._versions.get(event.part, 0))
+        ended = INITIAL_END in (_metadata(event.object).get("annotations") or {})
+        if ended:
+            self._initial.discard(event.part)
+        reached = min((self._versions.get(part, 0) for part in self._tasks), default=version)
+        if self._initial or not (ended or self._bookmarks):
+            return None
+        if not ended and reached < max(self._sent, 1):
+            return None
+        _set_version(event.object, str(reached or version))
+        self._sent = max(self._sent, reached)
+        return self._encode(event)
+
+    async def close(self) -> None:
+        """End every host watch of this one. Idempotent."""
+        tasks = [*self._tasks.values(), *([self._follower] if self._follower else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._changes.close()
+
+
+def owned(document: dict[str, Any], scope: Scope) -> bool:
+    """Whether a cluster-scoped object (or each row of a Table) carries this tenant's label."""
+    if document.get("kind") == "Table":
+        return all(owned(row.get("object") or {}, scope) for row in document.get("rows") or ())
+    return (_metadata(document).get("labels") or {}).get(TENANT_LABEL) == scope.tenant
+
+
+def _metadata(document: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of an event's object; of a Table, that of its only row."""
+    if document.get("kind") == "Table":
+        rows = document.get("rows") or ()
+        return _metadata(rows[0].get("object") or {}) if rows else document.get("metadata") or {}
+    return document.get("metadata") or {}
+
+
+def _version(document: dict[str, Any]) -> int:
+    text = str(_metadata(document).get("resourceVersion", ""))
+    return int(text) if text.isdigit() else 0
+
+
+def _set_version(document: dict[str, Any], version: str) -> None:
+    _metadata(document)["resourceVersion"] = version
+
+
+def _flag(query: Pairs, key: str) -> bool:
+    return any(name == key and value.lower() not in ("false", "0") for name, value in query)
+
+
+def _with_life(query: Pairs) -> Pairs:
+    """All parts last as long, and bookmarks are always asked for: they carry how far each part has come."""
+    rest = tuple(pair for pair in query if pair[0] != "allowWatchBookmarks")
+    if not any(key == "timeoutSeconds" for key, _ in rest):
+        rest = (*rest, ("timeoutSeconds", str(random.randint(*_LIFE))))  # noqa: S311 - jitter, not a secret
+    return (*rest, ("allowWatchBookmarks", "true"))
+
+
+async def _close_all(responses: Any) -> None:
+    for response in responses:
+        if response is not None and not isinstance(response, BaseException):
+            await response.close()
