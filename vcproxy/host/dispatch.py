@@ -86,4 +86,3 @@ class _Held:
         if give_back is not None:
             give_back()
             await self._stream.close()
-
