@@ -43,6 +43,7 @@ NAME_RETRY: Final = 15.0
 COUNT_PAUSE: Final = 0.5
 """Seconds for which changes of the mere namespace count are gathered into one write."""
 REMOVAL_LOOK: Final = 1.0
+RESTART: Final = 2.0
 
 CLUSTER_KINDS: Final[tuple[KindPath, ...]] = (
     ("", "v1", "persistentvolumes"),
@@ -340,8 +341,13 @@ class Controller:
         return self._lease.leading
 
     async def run(self) -> None:
-        """Runs until cancelled; gives the Lease back at the end."""
-        await self._lease.lead(lambda: self._make().run())
+        """Runs until cancelled; gives the Lease back at the end. What goes wrong is told in full, and tried again."""
+        while True:
+            try:
+                await self._lease.lead(lambda: self._make().run())
+            except Exception:  # the proxy serves on while its controller starts anew
+                log.exception("the controller starts again in %.0f s", RESTART)
+            await asyncio.sleep(RESTART)
 
 
 def _labelled(metadata: Mapping[str, Any], tenant: TenantId) -> bool:

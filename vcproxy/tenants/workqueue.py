@@ -34,7 +34,7 @@ class WorkQueue:
         self._longest_pause = longest_pause
         self._group: asyncio.TaskGroup | None = None
         self._early: set[TenantId] = set()
-        self._timers: dict[TenantId, asyncio.TimerHandle] = {}
+        self._timers: dict[TenantId, tuple[float, asyncio.Handle]] = {}
         self._running: set[TenantId] = set()
         self._again: set[TenantId] = set()
         self._failures: dict[TenantId, int] = {}
@@ -46,12 +46,12 @@ class WorkQueue:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + after
-        timer = self._timers.get(key)
-        if timer is not None:
-            if timer.when() <= due:
+        known = self._timers.get(key)
+        if known is not None:
+            if known[0] <= due:
                 return
-            timer.cancel()
-        self._timers[key] = loop.call_at(due, self._fire, key, self._group)
+            known[1].cancel()
+        self._timers[key] = due, loop.call_at(due, self._fire, key, self._group)
 
     async def run(self) -> None:
         """Works until cancelled; what is running then is cancelled too."""
@@ -64,7 +64,7 @@ class WorkQueue:
                 await asyncio.Event().wait()
         finally:
             self._group = None
-            for timer in self._timers.values():
+            for _, timer in self._timers.values():
                 timer.cancel()
             self._timers.clear()
 
