@@ -399,11 +399,11 @@ def _event_up(value: Any, scope: Scope) -> Any:
 
 
 def _event_down(value: Any, scope: Scope) -> Any:
-    annotations = value.get("metadata", {}).get("annotations") if isinstance(value, dict) else None
-    if isinstance(annotations, dict) and CLUSTER_EVENT in annotations:
-        for field in ("involvedObject", "regarding"):
-            if isinstance(value.get(field), dict):
-                value[field].pop("namespace", None)
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    field = annotations.get(CLUSTER_EVENT) if isinstance(annotations, dict) else None
+    if isinstance(field, str) and isinstance(value.get(field), dict):
+        value[field].pop("namespace", None)
     return value
 
 
