@@ -158,7 +158,7 @@ class Tables:
             return "json"
         package, _, name = message.rpartition(".")
         home = self._packages[package]
-        if name in home.customs and message != ENVELOPE or name not in home.structs:
+        if (name in home.customs and message != ENVELOPE) or name not in home.structs:
             return "opaque"
         if message not in self.rows:
             rows = self.rows[message] = []  # before its fields, since a message may contain itself
@@ -171,7 +171,7 @@ class Tables:
         json_name = field.name if member.json == "-" else member.json
         kind = self.add(field.type) if "." in field.type else field.type
         label = "inline" if member.inline else field.label
-        if member.inline and field.label != "optional" or kind == "json" and field.label != "optional":
+        if field.label != "optional" and (member.inline or kind == "json"):
             raise ValueError(f"{message}.{field.name}: a {field.label} field of this sort is not supported")
         return [field.number, json_name, kind, *([] if label == "optional" else [label])]
 
