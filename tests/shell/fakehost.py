@@ -13,6 +13,7 @@ from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.status import ApiError
 
 Object = dict[str, Any]
+Key = tuple[str, str, str, str]
 _path = re.compile(
     r"^(?P<root>/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/(?P<space>[^/]+)(?=/))?"
     r"/(?P<resource>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<part>[^/]+))?)?$"
@@ -92,13 +93,14 @@ class FakeHost:
     """Objects by (root, resource, namespace, name). `log` has a line for each request but lists and watches."""
 
     def __init__(self) -> None:
-        self.objects: dict[tuple[str, str, str, str], Object] = {}
+        self.objects: dict[Key, Object] = {}
         self.log: list[str] = []
         self.lists: list[str] = []
         self.fail: dict[str, list[Answer | ApiError]] = {}
         self.absent: set[str] = set()
         self._version = 100
         self._watches: list[Watch] = []
+        self._history: list[tuple[int, Key, Object | None, Object | None]] = []
 
     # -- for tests
 
@@ -125,6 +127,7 @@ class FakeHost:
     def end_watches(self) -> None:
         for watch in self._watches:
             watch.queue.put_nowait(None)
+        self._watches.clear()
 
     def end_namespaces(self) -> list[str]:
         """What the host's namespace controller does in one round; the namespaces that are still held."""
@@ -169,7 +172,7 @@ class FakeHost:
         self.log.append(line)
         return self._verb(request, key, part or "", body)
 
-    def _verb(self, request: HostRequest, key: tuple[str, str, str, str], part: str, body: Object) -> Answer:
+    def _verb(self, request: HostRequest, key: Key, part: str, body: Object) -> Answer:
         found = self.objects.get(key)
         match request.method:
             case "POST":
@@ -189,7 +192,7 @@ class FakeHost:
             case _:
                 return self._delete(key, body.get("preconditions", {}).get("uid", ""))
 
-    def _create(self, key: tuple[str, str, str, str], body: Object) -> Answer:
+    def _create(self, key: Key, body: Object) -> Answer:
         if key in self.objects:
             return refused(409, "AlreadyExists")
         space = self.find("namespaces", key[2]) if key[2] else None
@@ -199,7 +202,7 @@ class FakeHost:
             return refused(403, "Forbidden", "unable to create new content: it is being terminated")
         return json_answer(201, self._store(key, body))
 
-    def _patch(self, key: tuple[str, str, str, str], found: Object, patch: Object, part: str) -> Answer:
+    def _patch(self, key: Key, found: Object, patch: Object, part: str) -> Answer:
         metadata = patch.get("metadata", {})
         for field in ("uid", "resourceVersion"):
             if metadata.get(field, found["metadata"][field]) != found["metadata"][field]:
@@ -215,7 +218,7 @@ class FakeHost:
             self._erase(key)
         return json_answer(200, stored)
 
-    def _delete(self, key: tuple[str, str, str, str], uid: str) -> Answer:
+    def _delete(self, key: Key, uid: str) -> Answer:
         found = self.objects[key]
         if uid and uid != found["metadata"]["uid"]:
             return refused(409, "Conflict")
@@ -226,20 +229,23 @@ class FakeHost:
             self._erase(key)
         return json_answer(200, {"kind": "Status", "status": "Success"})
 
-    def _list(self, key: tuple[str, str, str, str], query: Mapping[str, str]) -> Answer:
-        def matches(other: tuple[str, str, str, str], document: Object) -> bool:
+    def _list(self, key: Key, query: Mapping[str, str]) -> Answer:
+        def matches(other: Key, document: Object) -> bool:
             in_place = other[:2] == key[:2] and key[2] in ("", other[2])
             return in_place and _selected(document, query)
 
         if query.get("watch"):
             watch = Watch(matches)
             self._watches.append(watch)
+            for version, changed, before, after in self._history:
+                if version > int(query["resourceVersion"]):
+                    _tell(watch, changed, before, after)
             return watch
         self.lists.append(key[1])
         items = [document for other, document in self.objects.items() if matches(other, document)]
         return json_answer(200, {"kind": "List", "metadata": {"resourceVersion": str(self._version)}, "items": items})
 
-    def _store(self, key: tuple[str, str, str, str], document: Object) -> Object:
+    def _store(self, key: Key, document: Object) -> Object:
         before = self.objects.get(key)
         stored = copy.deepcopy(document)
         self._version += 1
@@ -255,19 +261,24 @@ class FakeHost:
         self._tell(key, before, stored)
         return stored
 
-    def _erase(self, key: tuple[str, str, str, str]) -> None:
+    def _erase(self, key: Key) -> None:
         before = self.objects.pop(key)
         self._version += 1
         self._tell(key, before, None)
 
-    def _tell(self, key: tuple[str, str, str, str], before: Object | None, after: Object | None) -> None:
+    def _tell(self, key: Key, before: Object | None, after: Object | None) -> None:
+        self._history.append((self._version, key, before, after))
         for watch in self._watches:
-            was = before is not None and watch.matches(key, before)
-            is_now = after is not None and watch.matches(key, after)
-            if was or is_now:
-                kind = "MODIFIED" if was and is_now else "ADDED" if is_now else "DELETED"
-                event = {"type": kind, "object": after if after is not None else before}
-                watch.queue.put_nowait(msgspec.json.encode(event) + b"\n")
+            _tell(watch, key, before, after)
+
+
+def _tell(watch: Watch, key: Key, before: Object | None, after: Object | None) -> None:
+    was = before is not None and watch.matches(key, before)
+    is_now = after is not None and watch.matches(key, after)
+    if was or is_now:
+        kind = "MODIFIED" if was and is_now else "ADDED" if is_now else "DELETED"
+        event = {"type": kind, "object": after if after is not None else before}
+        watch.queue.put_nowait(msgspec.json.encode(event) + b"\n")
 
 
 def _selected(document: Object, query: Mapping[str, str]) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakehost import Answer, Scripted, json_answer, refused, settle, until
 
+from tests.shell.fakehost import Answer, Scripted, json_answer, refused, settle, until
 from vcproxy.core import status
 from vcproxy.tenants.reflector import Change, Reflector, Sync, Timing
 

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from vcproxy.core.hosting import Upstream
-from vcproxy.core.names import TENANT_LABEL, HostName, TenantId, down, host_user
+from vcproxy.core.names import TENANT_LABEL, HostName, TenantId, down, host_user, system_namespace
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import Phase
 from vcproxy.tenants import manifests
@@ -205,7 +205,8 @@ class Term:
         spaces = await self._metadata(("", "v1", "namespaces"), _owned_by(tenant.id))
         spaces = [metadata for metadata in spaces if _is_own(metadata, tenant.id)]
         message = f"{len(spaces)} namespaces are still being deleted" if spaces else ""
-        await self._write(tenant, Phase.TERMINATING, Condition(READY, "False", "Deleting", message), len(spaces))
+        visible = sum(metadata["name"] != system_namespace(tenant.id) for metadata in spaces)
+        await self._write(tenant, Phase.TERMINATING, Condition(READY, "False", "Deleting", message), visible)
         await _all(*(self._delete(("", "v1", "namespaces"), metadata) for metadata in spaces))
         if spaces:
             wait = await self._bindings.release(tenant.id, strip=True)

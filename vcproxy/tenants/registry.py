@@ -209,8 +209,8 @@ class Registry:
             self._forget(before)
         if after is not None:
             added = before is None or after.uid != before.uid
-            first = after.info if added or before is None else _same_birth(after.info, before.info)
-            self._remember(after, first, added=added)
+            known = None if added else self.known_namespace(after.tenant, after.name)
+            self._remember(after, _same_birth(after.info, known), added=added)
 
     def _remember(self, space: OwnedNamespace, info: NamespaceInfo, *, added: bool) -> None:
         self._spaces.setdefault(space.tenant, {})[space.name] = info
@@ -285,8 +285,8 @@ def _token_map(document: Object) -> _TokenMap | None:
     return _TokenMap(TenantId(owner), document.get("data") or {})
 
 
-def _same_birth(now: NamespaceInfo, before: NamespaceInfo) -> NamespaceInfo:
-    return msgspec.structs.replace(now, resource_version=before.resource_version)
+def _same_birth(now: NamespaceInfo, before: NamespaceInfo | None) -> NamespaceInfo:
+    return now if before is None else msgspec.structs.replace(now, resource_version=before.resource_version)
 
 
 def _installation(collection: str) -> str:
