@@ -1,0 +1,317 @@
+"""The configuration: one versioned YAML file, read whole, every problem told at once.
+
+Each setting is a row of SETTINGS: where it stands, what it is, its unit, its default and why that is so. Reading,
+`vcproxy config show` and the documentation all come from these rows.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+API_VERSION: Final = "config.vcproxy.io/v1alpha1"
+KIND: Final = "Configuration"
+
+
+class HostConfig(msgspec.Struct, frozen=True):
+    """How the host is reached. Without kubeconfigs: from inside a pod, with the files mounted there."""
+
+    kubeconfig: Path | None
+    controller_kubeconfig: Path | None
+
+
+class ListenConfig(msgspec.Struct, frozen=True):
+    """Where tenants reach the proxy, and the certificate that they see."""
+
+    address: tuple[str, int]
+    certificate: Path | None
+    key: Path | None
+    names: tuple[str, ...]
+    public_url: str
+
+
+class TokenConfig(msgspec.Struct, frozen=True):
+    """Seconds."""
+
+    life: float
+    longest_life: float
+
+
+class LimitConfig(msgspec.Struct, frozen=True):
+    """Bytes, seconds and counts; the counts are per tenant."""
+
+    body_bytes: int
+    head_bytes: int
+    in_flight: int
+    watches: int
+    host_timeout: float
+    keep_alive: float
+    drain: float
+
+
+class LogConfig(msgspec.Struct, frozen=True):
+    format: str
+    level: str
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The whole configuration."""
+
+    host: HostConfig
+    listen: ListenConfig
+    operations: tuple[str, int]
+    advertise_address: tuple[str, int] | None
+    tokens: TokenConfig
+    limits: LimitConfig
+    log: LogConfig
+    controller: bool
+
+
+class ConfigErrors(ValueError):  # noqa: N818 - it holds several
+    """Everything that is wrong with a file, one text each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+# Sorts of values: each takes what YAML gave and returns the typed value, or raises ValueError: what it should be ---
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_duration = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def duration(value: Any) -> float:
+    """Seconds of `30s`, `12h`, `1h30m`."""
+    text = str(value)
+    found = _duration.findall(text)
+    if not found or "".join(number + unit for number, unit in found) != text:
+        raise ValueError("is a duration such as 30s, 12h or 1h30m")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in found)
+    if seconds <= 0:
+        raise ValueError("is a duration longer than nothing")
+    return seconds
+
+
+def count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("is a whole number above 0")
+    return value
+
+
+def address(value: Any) -> tuple[str, int]:
+    """Host and port of `0.0.0.0:8443` or `[::]:8443`."""
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not port.isdigit() or not 0 <= int(port) < 65536 or not host:
+        raise ValueError("is an address with a port, such as 0.0.0.0:8443")
+    return host.strip("[]"), int(port)
+
+
+def advertised(value: Any) -> tuple[str, int] | None:
+    """An address that pods can reach: the host refuses loopback and link-local ones in EndpointSlices."""
+    if value is None:
+        return None
+    host, port = address(value)
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError("is an IP address with a port, such as 192.0.2.10:8443") from None
+    if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
+        raise ValueError("is an address that pods can reach: not loopback, link-local, unspecified or multicast")
+    return str(ip), port
+
+
+def file(value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise ValueError("is the path of a file")
+    return Path(value)
+
+
+def names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError("is a list of DNS names and IP addresses")
+    return tuple(value)
+
+
+def url(value: Any) -> str:
+    text = str(value).rstrip("/")
+    if not re.fullmatch(r"https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?", text):
+        raise ValueError("is an https URL of a host and a port, such as https://clusters.example.com:8443")
+    return text
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is true or false")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"is one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+# The rows ---
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A setting: its path in the file, how it is read, its default as it would be written, unit, reason, and whether
+    the running proxy takes up a change by itself."""
+
+    path: str
+    read: Callable[[Any], Any]
+    default: Any
+    unit: str
+    why: str
+    reloads: bool = False
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("host.kubeconfig", file, None, "path", "none: inside a pod, the token of the ServiceAccount vcproxy"),
+    Setting(
+        "host.controllerKubeconfig", file, None, "path", "none: inside a pod, the token mounted for the controller"
+    ),
+    Setting(
+        "listen.address", address, "0.0.0.0:8443", "host:port", "what tenants reach; the port that API servers avoid"
+    ),
+    Setting("listen.certificate", file, None, "path", "none: made and renewed from vcproxy's own CA", True),
+    Setting("listen.key", file, None, "path", "the key of listen.certificate", True),
+    Setting(
+        "listen.names", names, ["localhost", "127.0.0.1"], "names", "what the certificate that is made is good for"
+    ),
+    Setting("listen.publicURL", url, "https://127.0.0.1:8443", "URL", "what kubeconfigs of tenants carry"),
+    Setting("operations.address", address, "127.0.0.1:8080", "host:port", "health and metrics; not for tenants"),
+    Setting("advertiseAddress", advertised, None, "ip:port", "none: tenants get no Service `kubernetes`"),
+    Setting("tokens.life", duration, "720h", "duration", "30 days: people renew a kubeconfig once a month"),
+    Setting("tokens.longestLife", duration, "8760h", "duration", "a year: what is asked for beyond it is cut"),
+    Setting("limits.bodyBytes", count, 3145728, "bytes", "the API server's own bound of a request's body"),
+    Setting("limits.headBytes", count, 65536, "bytes", "client-go sends long tokens and Accept lists"),
+    Setting("limits.inFlight", count, 400, "requests per tenant", "the API server's own --max-requests-inflight"),
+    Setting("limits.watches", count, 2000, "watches per tenant", "an operator has tens, kubectl a few"),
+    Setting("limits.hostTimeout", duration, "30s", "duration", "to the head of the host's answer; then 504"),
+    Setting(
+        "limits.keepAlive", duration, "75s", "duration", "idle connections of clients; below the 90 s of client-go"
+    ),
+    Setting("limits.drain", duration, "10s", "duration", "from SIGTERM until what still runs is ended"),
+    Setting("log.format", one_of("text", "json"), "text", "", "people read it first"),
+    Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "", "one line for each request"),
+    Setting("controller.enabled", flag, True, "", "any replica may lead; off where another process does it"),
+)
+_SECTIONS: Final = frozenset(setting.path.rpartition(".")[0] for setting in SETTINGS if "." in setting.path)
+
+
+def load(path: Path) -> Config:
+    """The configuration of a file. Raises ConfigErrors with everything that is wrong."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigErrors([f"{path}: {error.strerror}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigErrors([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
+    return parse(document, path.parent)
+
+
+def parse(document: Any, folder: Path = Path()) -> Config:
+    """The configuration of a decoded document; relative paths are relative to `folder`. Raises ConfigErrors."""
+    if not isinstance(document, dict):
+        raise ConfigErrors([f"the file must hold one object with apiVersion: {API_VERSION}"])
+    problems = _head_problems(document)
+    given = _flatten({key: value for key, value in document.items() if key not in ("apiVersion", "kind")}, problems)
+    values = {setting.path: _read(setting, given, folder, problems) for setting in SETTINGS}
+    problems += _together(values)
+    if problems:
+        raise ConfigErrors(problems)
+    return _config(values)
+
+
+def _head_problems(document: Mapping[str, Any]) -> list[str]:
+    wanted = {"apiVersion": API_VERSION, "kind": KIND}
+    return [f"{key}: must be {value}" for key, value in wanted.items() if document.get(key) != value]
+
+
+def _flatten(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Settings by path; whatever is no setting is a problem, with the nearest one that is."""
+    known = {setting.path for setting in SETTINGS}
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        if key in _SECTIONS and isinstance(value, dict):
+            for inner, content in value.items():
+                found[f"{key}.{inner}"] = content
+        elif key in _SECTIONS:
+            problems.append(f"{key}: must be an object")
+        else:
+            found[str(key)] = value
+    for path in [path for path in found if path not in known]:
+        near = difflib.get_close_matches(path, [*known, *_SECTIONS], 1)
+        problems.append(f"{path}: unknown" + (f"; did you mean {near[0]}?" if near else ""))
+        del found[path]
+    return found
+
+
+def _read(setting: Setting, given: Mapping[str, Any], folder: Path, problems: list[str]) -> Any:
+    try:
+        value = setting.read(given.get(setting.path, setting.default))
+    except ValueError as error:
+        problems.append(f"{setting.path}: {error}")
+        return None
+    return folder / value if isinstance(value, Path) else value
+
+
+def _together(values: Mapping[str, Any]) -> list[str]:
+    """Problems of settings that only count together."""
+    found = []
+    if (values["listen.certificate"] is None) != (values["listen.key"] is None):
+        found.append("listen.certificate and listen.key: give both or none")
+    if (values["host.kubeconfig"] is None) != (values["host.controllerKubeconfig"] is None):
+        found.append("host.kubeconfig and host.controllerKubeconfig: give both or none")
+    life, longest = values["tokens.life"], values["tokens.longestLife"]
+    if life is not None and longest is not None and life > longest:
+        found.append("tokens.life: must not be longer than tokens.longestLife")
+    return found
+
+
+def _config(values: Mapping[str, Any]) -> Config:
+    def section(name: str) -> dict[str, Any]:
+        return {_snake(path.partition(".")[2]): value for path, value in values.items() if path.startswith(f"{name}.")}
+
+    return Config(
+        HostConfig(**section("host")),
+        ListenConfig(**section("listen")),
+        values["operations.address"],
+        values["advertiseAddress"],
+        TokenConfig(**section("tokens")),
+        LimitConfig(**section("limits")),
+        LogConfig(**section("log")),
+        values["controller.enabled"],
+    )
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])([A-Z]+)", lambda match: "_" + match[1].lower(), name)
+
+
+def shown(document: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Every setting with its value, default, unit and reason, for people and machines; `document` is a decoded file."""
+    given = _flatten({k: v for k, v in (document or {}).items() if k not in ("apiVersion", "kind")}, [])
+    return [
+        {
+            "path": setting.path,
+            "value": given.get(setting.path, setting.default),
+            "default": setting.default,
+            "unit": setting.unit,
+            "why": setting.why,
+            "reloads": setting.reloads,
+        }
+        for setting in SETTINGS
+    ]
