@@ -5,7 +5,8 @@ lists once and goes on from the version it knows until the host has forgotten it
 happens is handed to a callback, synchronously and in order, so whoever keeps a copy needs no lock.
 
 An idle watch looks like a dead one, so two clocks run: the host is asked to end each watch after some minutes
-(timeoutSeconds) and to send bookmarks (about one a minute), and a stream that is silent for longer is given up.
+(timeoutSeconds) and to send bookmarks (about one a minute, not promised), and a stream that is silent for longer is
+given up for a new one, which shows whether the host is there.
 """
 
 import asyncio
@@ -201,12 +202,13 @@ class Reflector:
                 yield line
 
     async def _chunk(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """The next bytes, or None at a clean end. Raises ApiError 504 where nothing came for too long."""
+        """The next bytes, or None at the end. A stream that is silent for too long has ended too: ask anew, and see."""
         try:
             async with asyncio.timeout(self._timing.silence):
                 return await anext(chunks, None)
         except TimeoutError:
-            raise status.timed_out() from None
+            log.debug("%s: silent for %.0f s", self.path, self._timing.silence)
+            return None
 
     async def _pause(self, error: Exception) -> None:
         """Waits a while that doubles with each failure in a row; a forgotten version (410) costs the shortest."""

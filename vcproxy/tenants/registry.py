@@ -31,6 +31,7 @@ from vcproxy.core.names import (
 )
 from vcproxy.core.view import NamespaceInfo, TenantView
 from vcproxy.tenants import resource
+from vcproxy.tenants.changes import TenantChanges
 from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
 from vcproxy.tenants.reflector import Reflector, Timing
@@ -145,6 +146,10 @@ class Registry:
     def subscribe(self, tenant: TenantId) -> Subscription:
         """Events of one tenant from now on; the caller closes it."""
         return self._subscriptions.subscribe(tenant)
+
+    def changes(self, view: TenantView) -> TenantChanges:
+        """What an open watch of this tenant follows; the caller closes it."""
+        return TenantChanges(view, self.tenant, self.subscribe)
 
     # -- whether it can be relied on
 

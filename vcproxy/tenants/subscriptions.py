@@ -67,6 +67,10 @@ class Subscription:
             self._events.append(event)
             self._wake.set()
 
+    def drain(self) -> None:
+        """Forget what waits: for a reader that looks at the state after the first event."""
+        self._events.clear()
+
     def close(self) -> None:
         """End it: the reader gets what was told before, then the end. Idempotent."""
         if not self._closed:
