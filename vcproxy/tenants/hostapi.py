@@ -58,6 +58,10 @@ class HostApi:
         query = urlencode({"fieldManager": FIELD_MANAGER, "force": "true"})
         return await self._call("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml")
 
+    async def patch(self, target: str, body: Object, media: str) -> Object:
+        """A patch of any type; `target` is path and query."""
+        return await self._call("PATCH", target, body, media)
+
     async def merge(self, path: str, patch: Object) -> Object:
         """JSON merge patch (RFC 7386); put metadata.uid or metadata.resourceVersion into it as a precondition."""
         query = urlencode({"fieldManager": FIELD_MANAGER})
