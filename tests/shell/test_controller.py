@@ -316,16 +316,19 @@ async def test_a_suspended_tenant_keeps_everything() -> None:
         await until(lambda: phase(host) == "Active")
 
 
-async def test_a_new_profile_reaches_the_labels() -> None:
+async def test_the_profile_stands_on_every_namespace() -> None:
     host = installed()
     async with running(host):
         tenant(host, profile="soft")
         await until(lambda: complete(host))
-        tenant(host, profile="hard")
+        space(host, "acme-web")
 
         def labels() -> set[str]:
-            return {(host.find("namespaces", name) or {})["metadata"]["labels"]["vcproxy.io/profile"] for name in OWN}
+            found = [(host.find("namespaces", name) or {})["metadata"]["labels"] for name in (*OWN, "acme-web")]
+            return {item.get("vcproxy.io/profile", "") for item in found}
 
+        await until(lambda: labels() == {"soft"})
+        tenant(host, profile="hard")
         await until(lambda: labels() == {"hard"})
 
 

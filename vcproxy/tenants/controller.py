@@ -31,7 +31,7 @@ from vcproxy.tenants.manifests import Advertised
 from vcproxy.tenants.reflector import Timing
 from vcproxy.tenants.resource import FINALIZER, READY, Condition, Tenant, TenantStatus, status_of
 from vcproxy.tenants.workqueue import WorkQueue
-from vcproxy.tenants.world import World
+from vcproxy.tenants.world import HostNamespace, World
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ class Term:
                 raise
             self._settled[tenant.id] = tenant.uid, tenant.generation, self._clock() + RESYNC
         await self._bindings.heal(tenant.id)
+        await self._label(tenant)
         waits = [RESYNC, await self._tell(tenant), await self._bindings.release(tenant.id)]
         return min(wait for wait in waits if wait is not None)
 
@@ -179,13 +180,22 @@ class Term:
         known = self.world.namespace(tenant.id, name)
         if known is None:
             await self._create(tenant, name)
-        elif known.profile != tenant.profile and not known.terminating:
-            labels = {manifests.PROFILE_LABEL: tenant.profile}
-            await self._api.merge(
-                path_of("v1", "namespaces", name=name), {"metadata": {"uid": known.uid, "labels": labels}}
-            )
         if known is None or self.world.binding(name) is None:
             await self._bindings.bind(tenant.id, name)
+
+    async def _label(self, tenant: Tenant) -> None:
+        """Put the profile on every namespace: the host's admission policies read it there, and take none for hard."""
+        spaces = self.world.namespaces(tenant.id)
+        odd = [space for space in spaces if space.profile != tenant.profile and not space.terminating]
+        await _all(*(self._set_profile(space, tenant.profile) for space in odd))
+
+    async def _set_profile(self, space: HostNamespace, profile: str) -> None:
+        patch = {"metadata": {"uid": space.uid, "labels": {manifests.PROFILE_LABEL: profile}}}
+        try:
+            await self._api.merge(path_of("v1", "namespaces", name=space.name), patch)
+        except HostError as error:
+            if error.code not in (404, 409):  # gone, or made anew: its event comes
+                raise
 
     async def _create(self, tenant: Tenant, name: HostName) -> None:
         try:
