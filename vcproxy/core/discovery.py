@@ -35,8 +35,8 @@ def filtered(aggregated: Document, visible: Visibility) -> Document:
         versions = [_version(name, version, visible) for version in group.get("versions") or ()]
         kept = [version for version in versions if version["resources"]]
         if kept:
-            metadata: Document = {"name": name} if name else {}
-            groups.append({"metadata": {**metadata, "creationTimestamp": None}, "versions": kept})
+            named: Document = {"name": name} if name else {}
+            groups.append({"metadata": {**named, "creationTimestamp": None}, "versions": kept})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": groups}
 
 

@@ -16,6 +16,8 @@ FIXED32: Final = 5
 MAX_NUMBER: Final = (1 << 29) - 1
 """The greatest field number. The API server cuts numbers to 32 bits, so a greater one would be another field to it."""
 
+_ONE: Final = tuple(bytes((value,)) for value in range(0x80))
+
 Record = tuple[int, int, int | bytes, int, int]
 """Field number, wire type, value (int for varints, else bytes), and where the record starts and ends in the message."""
 
@@ -57,6 +59,8 @@ def _cut(data: bytes, at: int, length: int) -> bytes:
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """An unsigned number of at most 64 bits, and the offset after it."""
+    if at < len(data) and data[at] < 0x80:  # nearly all of them
+        return data[at], at + 1
     value = shift = 0
     for offset in range(at, min(at + 10, len(data))):
         byte = data[offset]
@@ -71,9 +75,9 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 def varint(value: int) -> bytes:
     """A number from 0 up; a negative one as the 64 bits of its two's complement."""
+    if 0 <= value < 0x80:
+        return _ONE[value]
     value &= (1 << 64) - 1
-    if value < 0x80:
-        return bytes((value,))
     made = bytearray()
     while value >= 0x80:
         made.append(value & 0x7F | 0x80)
@@ -85,4 +89,4 @@ def varint(value: int) -> bytes:
 def record(number: int, wire: int, payload: bytes) -> bytes:
     """One record; `payload` is the value as written, for BYTES without its length."""
     key = varint(number << 3 | wire)
-    return key + varint(len(payload)) + payload if wire == BYTES else key + payload
+    return b"".join((key, varint(len(payload)), payload)) if wire == BYTES else key + payload

@@ -4,6 +4,7 @@ Credentials never show in `repr`.
 """
 
 import base64
+import os
 import ssl
 import tempfile
 import time
@@ -12,7 +13,8 @@ from typing import Any
 
 import yaml
 
-IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+IN_CLUSTER = Path("/var/run/secrets/vcproxy")
+"""Where a pod of vcproxy has its two token Secrets mounted: `proxy/` and `controller/`, each with token and ca.crt."""
 TOKEN_FILE_LIFE = 60.0
 """Seconds for which a token read from a file is believed (client-go: one minute)."""
 
@@ -92,6 +94,18 @@ def load_kubeconfig(path: Path, context: str | None = None) -> HostCredentials:
     if not (user.get("token") or token_file or user.get("client-certificate-data") or user.get("client-certificate")):
         raise KubeconfigError(f"{path}: user {chosen.get('user')!r} has no token, token file or client certificate")
     return credentials
+
+
+def in_cluster(account: str, folder: Path = IN_CLUSTER) -> HostCredentials:
+    """The credential of `proxy` or `controller` inside a pod. Raises KubeconfigError outside of one."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    token, ca = folder / account / "token", folder / account / "ca.crt"
+    if not host or not token.exists() or not ca.exists():
+        raise KubeconfigError(
+            f"not inside a pod with {folder / account} mounted: set host.kubeconfig and host.controllerKubeconfig"
+        )
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return HostCredentials(server, ca=ca.read_bytes(), token_file=token)
 
 
 def _named(document: dict[str, Any], section: str, name: object, inner: str, path: Path) -> dict[str, Any]:

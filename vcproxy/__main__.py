@@ -1,0 +1,5 @@
+"""`python -m vcproxy`."""
+
+from vcproxy.cli import main
+
+main()
