@@ -1,0 +1,1 @@
+"""A real Kubernetes on this machine: built from published modules, started, probed, stopped. For tests and people."""
