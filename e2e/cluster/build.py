@@ -1,7 +1,7 @@
 """The host's binaries, built once from pinned Go modules into the cache folder.
 
-An entry is a folder named by a hash of everything that goes into it. It counts only with a manifest that agrees with the
-files; whatever else is there (half-built, damaged) is built again. One builder at a time holds a lock.
+An entry is a folder named by a hash of everything that goes into it. A file counts only with a manifest that agrees
+with it; whatever else is there (half-built, damaged) is built again. One builder at a time holds a lock.
 """
 
 import contextlib
@@ -79,7 +79,7 @@ def sound(entry: Path, name: str) -> bool:
     try:
         expected = json.loads((entry / "manifest" / f"{name}.json").read_text())
         path = entry / name
-        return path.stat().st_size == expected["size"] and file_hash(path) == expected["sha256"]
+        return bool(path.stat().st_size == expected["size"] and file_hash(path) == expected["sha256"])
     except (OSError, ValueError, KeyError):
         return False
 
@@ -94,7 +94,9 @@ def binaries() -> Path:
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
     go = find_go(root)
-    version = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        [go, "version"], capture_output=True, text=True, check=True, env=_environment()
+    ).stdout.strip()
     entry = root / f"host-{key(version)}"
     with _locked(root / "host.lock"):
         entry.mkdir(exist_ok=True)
