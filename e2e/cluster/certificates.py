@@ -118,7 +118,7 @@ def _subject(user: str, group: str) -> x509.Name:
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    """In the traditional form: kube-controller-manager reads no other for signing tokens with an EC key."""
+    """PEM for its owner only, in the form of RFC 5915 ("EC PRIVATE KEY"), which every client-go reads."""
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )

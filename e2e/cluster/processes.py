@@ -1,7 +1,7 @@
 """Child processes: started with a log file, probed, watched, and stopped by process id in every way that a run can end.
 
-Each child leads a process group of its own, so Ctrl-C in a terminal reaches only the program that started it, which then
-stops its children in order. Where `setpriv` is there, the kernel stops a child whose starter was killed.
+Each child leads a process group of its own, so Ctrl-C in a terminal reaches only the program that started it, which
+then stops its children in order. Where `setpriv` is there, the kernel stops a child whose starter was killed.
 """
 
 import contextlib

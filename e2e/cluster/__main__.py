@@ -1,0 +1,66 @@
+"""`python -m e2e.cluster up --dir DIR`: a cluster in the foreground until Ctrl-C or SIGTERM.
+
+DIR then holds admin.kubeconfig, pids (one `name pid` a line), audit.log and log/.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from e2e.cluster.build import binaries, say
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.processes import ProcessError, signals_as_interrupts, undisturbed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build the binaries and print their folder")
+    up = commands.add_parser("up", help="run a cluster until Ctrl-C")
+    up.add_argument("--dir", type=Path, required=True, help="the folder of the run; made, must be empty")
+    given = parser.parse_args()
+    if given.command == "build":
+        print(binaries())
+        return 0
+    return run(given.dir.absolute())
+
+
+def run(folder: Path) -> int:
+    """A cluster until a signal (0) or until a component ends by itself (1)."""
+    if folder.exists() and any(folder.iterdir()):
+        say(f"{folder} is not empty")
+        return 2
+    cluster = ControlPlane(folder)
+    try:
+        with signals_as_interrupts():
+            return _serve(cluster)
+    except KeyboardInterrupt:
+        say("stopping ...")
+        return 0
+    except ProcessError as error:
+        say(str(error))
+        return 1
+    finally:
+        with undisturbed():
+            cluster.stop()
+            (folder / "pids").unlink(missing_ok=True)
+
+
+def _serve(cluster: ControlPlane) -> int:
+    start = time.monotonic()
+    cluster.start()
+    target = cluster.folder / "admin.kubeconfig"
+    shutil.copy(cluster.kubeconfig, target)
+    pids = {"cluster": os.getpid(), **cluster.pids()}
+    (cluster.folder / "pids").write_text("".join(f"{name} {pid}\n" for name, pid in pids.items()))
+    say(f"ready after {time.monotonic() - start:.1f} s: {cluster.kubectl} --kubeconfig {target} get nodes")
+    while True:
+        time.sleep(0.5)
+        cluster.check()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""A control plane on this machine: etcd, API server, controller manager, scheduler and fake nodes.
+
+Everything listens on 127.0.0.1 and free ports, keeps its files in one folder, and is stopped with the object.
+"""
+
+import json
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from e2e.cluster.build import binaries
+from e2e.cluster.certificates import Pki, make_pki
+from e2e.cluster.network import advertised_address
+from e2e.cluster.nodes import NODES, node, write_kwok_config
+from e2e.cluster.processes import Process, Processes, free_ports
+
+READY: Final = 60.0
+"""Seconds in which each component must answer its probe; 3 to 5 are usual for all together."""
+SERVICES: Final = "10.96.0.0/16"
+PODS: Final = "10.244.0.0/16"
+AUDIT: Final = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata}]
+"""
+
+
+class ControlPlane:
+    """One cluster. `start` returns when it is ready for use; `stop` leaves only files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.audit_log = folder / "audit.log"
+        self._bin: Path | None = None
+        self._etcd, self._peer, self._api, self._manager, self._scheduler, self._kwok = free_ports(6)
+        self._processes = Processes()
+        self._pki = Pki(folder / "pki")
+        self._server: Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._api}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self._pki.kubeconfig("admin")
+
+    @property
+    def kubectl(self) -> Path:
+        return self._binary("kubectl")
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of what runs, by component."""
+        return self._processes.pids()
+
+    def check(self) -> None:
+        """Raises ProcessError where a component ended by itself."""
+        self._processes.check()
+
+    def start(self) -> None:
+        """Raises ProcessError with the end of the logs where a component does not come up."""
+        self._bin = binaries()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._pki = make_pki(self.folder / "pki", self.url, ["127.0.0.1", "10.96.0.1", advertised_address()])
+        try:
+            self._start_etcd()
+            self._start_api_server()
+            self._start_controllers()
+            self._start_nodes()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every process, the last first."""
+        self._processes.stop()
+
+    def stop_api_server(self) -> None:
+        """As an administrator would: SIGTERM, open requests end in order."""
+        self._running_server().stop(grace=60.0)
+
+    def kill_api_server(self) -> None:
+        """As a power cut would."""
+        self._running_server().kill()
+
+    def start_api_server(self) -> None:
+        """Again, on the same port, with the same data. Returns when it is ready."""
+        self._running_server().start()
+        self._wait("the API server is ready", self._api_ready)
+
+    def _running_server(self) -> Process:
+        if self._server is None:
+            raise RuntimeError("the control plane has not been started")
+        return self._server
+
+    def _binary(self, name: str) -> Path:
+        self._bin = self._bin or binaries()
+        return self._bin / name
+
+    def _run(self, name: str, *arguments: str, cwd: Path | None = None) -> Process:
+        process = Process(name, [str(self._binary(name)), *arguments], self.folder / "log" / f"{name}.log", cwd=cwd)
+        return self._processes.add(process)
+
+    def _wait(self, what: str, probe: Callable[[], bool]) -> None:
+        self._processes.wait_until(what, probe, READY)
+
+    def _start_etcd(self) -> None:
+        client, peer = f"http://127.0.0.1:{self._etcd}", f"http://127.0.0.1:{self._peer}"
+        self._run(
+            "etcd",
+            f"--data-dir={self.folder / 'etcd'}",
+            *(f"--{which}-client-urls={client}" for which in ("listen", "advertise")),
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        )
+        self._wait("etcd is ready", lambda: _answers(f"{client}/readyz", None))
+
+    def _start_api_server(self) -> None:
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_text(AUDIT)
+        self._server = self._run("kube-apiserver", *api_server_flags(self._pki, self._etcd, self._api, policy))
+        self._wait("the API server is ready", self._api_ready)
+
+    def _api_ready(self) -> bool:
+        return _answers(f"{self.url}/readyz", self._tls())
+
+    def _start_controllers(self) -> None:
+        self._run("kube-controller-manager", *manager_flags(self._pki, self._manager))
+        self._run("kube-scheduler", *_component_flags(self._pki, "scheduler", self._scheduler))
+        for name, port in (("the controller manager", self._manager), ("the scheduler", self._scheduler)):
+            url = f"https://127.0.0.1:{port}/healthz"
+            self._wait(f"{name} is ready", lambda url=url: _answers(url, self._tls()))  # type: ignore[misc]
+
+    def _start_nodes(self) -> None:
+        config, work = self.folder / "kwok.yaml", self.folder / "kwok"
+        work.mkdir(exist_ok=True)
+        write_kwok_config(config, self._binary("stages"), self.folder / "container.log")
+        for name in NODES:
+            self.kubectl_run("create", "-f", "-", input=json.dumps(node(name)))
+        self._run("kwok", *kwok_flags(self._pki, self._kwok, config), cwd=work)
+        self._wait("the nodes are ready", self._nodes_ready)
+        self._wait("the first ServiceAccount is there", self._accounts_ready)
+
+    def _nodes_ready(self) -> bool:
+        return all(_is_ready(found) for found in self.get("/api/v1/nodes")["items"])
+
+    def _accounts_ready(self) -> bool:
+        found = self.get("/api/v1/namespaces/default/serviceaccounts")["items"]
+        return any(one["metadata"]["name"] == "default" for one in found)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """An object or list, asked as the administrator. Raises OSError."""
+        with urllib.request.urlopen(self.url + path, timeout=5, context=self._tls()) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def kubectl_run(self, *arguments: str, input: str | None = None) -> str:
+        """Run kubectl as the administrator; its output. Raises CalledProcessError."""
+        command = [str(self.kubectl), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return subprocess.run(command, input=input, text=True, check=True, stdout=subprocess.PIPE, timeout=60).stdout
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._pki.path("ca.crt"))
+        context.load_cert_chain(self._pki.path("admin.crt"), self._pki.path("admin.key"))
+        return context
+
+
+def api_server_flags(pki: Pki, etcd: int, port: int, policy: Path) -> list[str]:
+    """A production-like API server: RBAC, no anonymous requests, service-account tokens, aggregation, audit."""
+    return [
+        f"--etcd-servers=http://127.0.0.1:{etcd}",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        f"--advertise-address={advertised_address()}",
+        *_serving(pki),
+        f"--client-ca-file={pki.path('ca.crt')}",
+        f"--service-account-key-file={pki.path('accounts.pub')}",
+        f"--service-account-signing-key-file={pki.path('accounts.key')}",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--anonymous-auth=false",
+        "--allow-privileged=true",
+        f"--service-cluster-ip-range={SERVICES}",
+        f"--kubelet-client-certificate={pki.path('kubelet-client.crt')}",
+        f"--kubelet-client-key={pki.path('kubelet-client.key')}",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--requestheader-client-ca-file={pki.path('ca.crt')}",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={pki.path('front-proxy.crt')}",
+        f"--proxy-client-key-file={pki.path('front-proxy.key')}",
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={policy.parent / 'audit.log'}",
+        "--audit-log-maxsize=10000",
+    ]
+
+
+def manager_flags(pki: Pki, port: int) -> list[str]:
+    return [
+        *_component_flags(pki, "controller-manager", port),
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={pki.path('accounts.key')}",
+        f"--root-ca-file={pki.path('ca.crt')}",
+        f"--cluster-signing-cert-file={pki.path('ca.crt')}",
+        f"--cluster-signing-key-file={pki.path('ca.key')}",
+        "--allocate-node-cidrs",
+        f"--cluster-cidr={PODS}",
+    ]
+
+
+def _component_flags(pki: Pki, name: str, port: int) -> list[str]:
+    return [
+        *(f"--{use}kubeconfig={pki.kubeconfig(name)}" for use in ("", "authentication-", "authorization-")),
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        "--leader-elect=false",
+        *_serving(pki),
+    ]
+
+
+def kwok_flags(pki: Pki, port: int, config: Path) -> list[str]:
+    """kwok is the kubelet of its nodes too: it answers logs on its port."""
+    return [
+        f"--kubeconfig={pki.kubeconfig('kwok')}",
+        f"--config={config}",
+        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+        f"--cidr={PODS}",
+        "--node-ip=127.0.0.1",
+        f"--node-port={port}",
+        f"--server-address=127.0.0.1:{port}",
+        "--node-lease-duration-seconds=40",
+        *_serving(pki),
+    ]
+
+
+def _serving(pki: Pki) -> list[str]:
+    return [f"--tls-cert-file={pki.path('serving.crt')}", f"--tls-private-key-file={pki.path('serving.key')}"]
+
+
+def _answers(url: str, context: ssl.SSLContext | None) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2, context=context) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
+def _is_ready(found: dict[str, Any]) -> bool:
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
