@@ -1,0 +1,35 @@
+# What people and continuous integration call; the work is done in scripts/ and e2e/.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit e2e bench up down setup
+python := .venv/bin/python
+
+help:  ## this list
+	@sed -nE 's/^([a-z0-9]+): *(setup)? *## (.*)/make \1|\3/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: setup  ## two tenants on one API server, shown with real kubectl commands; leaves nothing running
+	@$(python) -m e2e.demo
+
+test: setup  ## everything that proves the program: check and e2e
+	@$(python) scripts/steps.py test
+
+check: setup  ## lint, format, types, import contracts, unit tests; no cluster
+	@$(python) scripts/steps.py check
+
+unit: setup  ## the unit tests alone
+	@$(python) scripts/steps.py unit
+
+e2e: setup  ## end-to-end tests against a real API server
+	@$(python) scripts/steps.py e2e
+
+bench: setup  ## figures: direct, vcproxy and a plain Go proxy side by side
+	@$(python) -m e2e.bench
+
+up: setup  ## cluster, proxy and the tenants acme and globex, left running; kubeconfigs in .dev/
+	@$(python) -m e2e.dev up
+
+down: setup  ## stop what `make up` started
+	@$(python) -m e2e.dev down
+
+setup:  ## .venv with the locked packages
+	@scripts/setup
