@@ -35,8 +35,9 @@ def filtered(aggregated: Document, visible: Visibility) -> Document:
         versions = [_version(name, version, visible) for version in group.get("versions") or ()]
         kept = [version for version in versions if version["resources"]]
         if kept:
-            named: Document = {"name": name} if name else {}
-            groups.append({"metadata": {**named, "creationTimestamp": None}, "versions": kept})
+            metadata: Document = {"name": name} if name else {}
+            metadata["creationTimestamp"] = None
+            groups.append({"metadata": metadata, "versions": kept})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": groups}
 
 
