@@ -1,4 +1,4 @@
-"""Run the steps of a make target, all of them even where one fails, and end with a table: steps.py check|unit|e2e|test"""
+"""Run the steps of a make target, all of them even where one fails, and end with a table: steps.py check|unit|..."""
 
 import contextlib
 import os
@@ -95,14 +95,16 @@ def last_words(output: str) -> str:
 def summary(target: str, results: Sequence[Result]) -> str:
     """A line for each step, and one for all of them."""
     wide = max(len(result.step.name) for result in results)
-    lines = [
-        f"{'FAILED' if result.code else 'ok':6}  {result.step.name:{wide}}  {result.seconds:6.1f} s  {result.words}".rstrip()
-        for result in results
-    ]
+    lines = [_line(result, wide) for result in results]
     failed = [result.step.name for result in results if result.code]
     seconds = sum(result.seconds for result in results)
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all passed"
     return "\n".join([*lines, f"make {target}: {verdict} in {seconds:.0f} s"])
+
+
+def _line(result: Result, wide: int) -> str:
+    verdict = "FAILED" if result.code else "ok"
+    return f"{verdict:6}  {result.step.name:{wide}}  {result.seconds:6.1f} s  {result.words}".rstrip()
 
 
 if __name__ == "__main__":
