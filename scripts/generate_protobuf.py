@@ -29,6 +29,9 @@ SIZE_LIMIT = 400_000
 
 ENVELOPE = "runtime.Unknown"
 DELETE_OPTIONS = "meta.v1.DeleteOptions"
+STATUS = "meta.v1.Status"
+GENERIC_LIST = "List"
+"""The kind List of v1 holds objects as JSON text, and exists in clients alone."""
 NOT_SERVED = frozenset({"meta.v1", "meta.v1beta1", "testapigroup.v1"})
 """Packages of apimachinery that register a version but no resources of an API server."""
 JSON_TEXT = frozenset({"meta.v1.FieldsV1", "runtime.RawExtension"})
@@ -130,19 +133,15 @@ def _api_version(go: str) -> str:
 
 
 def roots(packages: Iterable[Package]) -> dict[str, dict[str, str]]:
-    """apiVersion to kind to message: the objects that are sent one by one."""
+    """apiVersion to kind to message: what stands alone in a body, lists among it."""
     found: dict[str, dict[str, str]] = {}
     for package in packages:
         if not package.api_version or package.name in NOT_SERVED:
             continue
-        kinds = sorted(name for name in package.objects if _is_sent(name, package))
+        kinds = sorted(name for name in package.objects if name in package.messages and name != GENERIC_LIST)
         found[package.api_version] = {kind: f"{package.name}.{kind}" for kind in kinds}
+    found["v1"]["Status"] = STATUS
     return found
-
-
-def _is_sent(name: str, package: Package) -> bool:
-    fields = package.messages.get(name)
-    return fields is not None and all(field.type != "meta.v1.ListMeta" for field in fields)
 
 
 class Tables:

@@ -27,7 +27,7 @@ var full = []string{
 	"v1 Binding", "v1 Secret", "v1 DeleteOptions", "networking.k8s.io/v1 NetworkPolicy", "events.k8s.io/v1 Event",
 	"autoscaling/v2 HorizontalPodAutoscaler", "autoscaling/v1 Scale", "policy/v1 Eviction",
 	"authentication.k8s.io/v1 TokenRequest", "authentication.k8s.io/v1 SelfSubjectReview",
-	"resource.k8s.io/v1 ResourceClaim", "scheduling.k8s.io/v1alpha3 Workload",
+	"resource.k8s.io/v1 ResourceClaim", "scheduling.k8s.io/v1alpha3 Workload", "v1 ConfigMapList", "v1 Status",
 }
 
 func main() {
@@ -68,7 +68,7 @@ func write(scheme *runtime.Scheme, folder string, all bool) error {
 	return nil
 }
 
-// kinds are those of the list above, or all that are sent one by one and have a protobuf form.
+// kinds are those of the list above, or all of k8s.io/api that have a protobuf form.
 func kinds(scheme *runtime.Scheme, all bool) []schema.GroupVersionKind {
 	found := []schema.GroupVersionKind{}
 	for kind := range scheme.AllKnownTypes() {
@@ -92,7 +92,7 @@ func sent(scheme *runtime.Scheme, kind schema.GroupVersionKind) bool {
 	if err == nil {
 		home = pathOf(object)
 	}
-	return proto && strings.HasPrefix(home, "k8s.io/api/") && !strings.HasSuffix(kind.Kind, "List")
+	return proto && strings.HasPrefix(home, "k8s.io/api/")
 }
 
 func save(scheme *runtime.Scheme, folder string, kind schema.GroupVersionKind, how string, object runtime.Object) error {

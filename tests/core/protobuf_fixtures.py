@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vcproxy.core.protobuf import Opaque
+from vcproxy.core.protobuf_scalars import Opaque
 from vcproxy.core.protobuf_schema import HIDDEN
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "protobuf"
@@ -20,7 +20,7 @@ def text(name: str, folder: Path = FOLDER) -> Any:
 
 
 def differences(decoded: Any, expected: Any, at: str = "") -> list[str]:
-    """Paths at which a decoded value is not what its JSON says. Go leaves empty values out of JSON, not off the wire."""
+    """Where a decoded value is not what its JSON says. Go leaves empty values out of JSON, not off the wire."""
     if isinstance(decoded, Opaque):
         return []
     if isinstance(decoded, dict) and isinstance(expected, dict):

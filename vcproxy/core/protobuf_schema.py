@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core.protobuf_wire import BYTES, VARINT
+from vcproxy.core.protobuf_scalars import READERS, WRITERS, Read, Scalar, Write, wire_of
+from vcproxy.core.protobuf_wire import BYTES, key_of, varint
 
 ENVELOPE: Final = "runtime.Unknown"
 DELETE_OPTIONS: Final = "meta.v1.DeleteOptions"
@@ -31,38 +32,39 @@ class Form(Enum):
     JSON = "json"
 
 
-class Scalar(Enum):
-    """A type that is no message. OPAQUE is a message that is kept as its bytes."""
-
-    STRING = "string"
-    BYTES = "bytes"
-    BOOL = "bool"
-    INT32 = "int32"
-    INT64 = "int64"
-    OPAQUE = "opaque"
-
-
 _SCALARS: Final = {scalar.value: scalar for scalar in Scalar}
-_NUMBERS: Final = (Scalar.BOOL, Scalar.INT32, Scalar.INT64)
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field. `message` names the message of its values unless they are scalars; `wire` is their wire type."""
+    """A field. `message` names the message of its values unless they are scalars, which `read` and `write` know.
+
+    `wire` is the wire type of one value, `key` and `head` what a record starts with: as a number, and as written.
+    `plain` is whether it is one scalar, as most are.
+    """
 
     number: int
     name: str
     form: Form
-    scalar: Scalar | None
     message: str
+    plain: bool
     wire: int
+    key: int
+    head: bytes
+    read: Read | None
+    write: Write | None
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """A message: its fields in the order of their numbers. `names` are the keys that a decoded one can have."""
+    """A message. `by_key` finds the field of a record, `by_name` that of a key that is not of a merged message.
+
+    `names` are the keys that a decoded message can have, those of its merged messages among them.
+    """
 
     name: str
-    fields: tuple[Field, ...]
+    by_key: dict[int, Field]
     by_number: dict[int, Field]
+    by_name: dict[str, Field]
+    inline: tuple[Field, ...]
     names: frozenset[str]
 
 
@@ -85,16 +87,26 @@ def message_of(api_version: str, kind: str) -> str | None:
 @lru_cache(maxsize=4096)
 def schema(name: str) -> Schema:
     """The schema of a message of the table."""
-    fields = tuple(_field(*row) for row in table()["messages"][name])
-    names = {HIDDEN, *(name for field in fields for name in _names(field))}
-    return Schema(name, fields, {field.number: field for field in fields}, frozenset(names))
+    fields = [_field(*row) for row in table()["messages"][name]]
+    return Schema(
+        name,
+        by_key={field.key: field for field in fields},
+        by_number={field.number: field for field in fields},
+        by_name={field.name: field for field in fields if field.form is not Form.INLINE},
+        inline=tuple(field for field in fields if field.form is Form.INLINE),
+        names=frozenset({HIDDEN, *(name for field in fields for name in _names(field))}),
+    )
 
 
 def _field(number: int, name: str, kind: str, label: str = "optional") -> Field:
     scalar = _SCALARS.get(kind)
     form = Form.JSON if kind == "json" else Form(label)
-    wire = VARINT if scalar in _NUMBERS else BYTES
-    return Field(number, name, form, scalar, "" if scalar or form is Form.JSON else kind, wire)
+    message = "" if scalar or form is Form.JSON else kind
+    wire, of_entry = wire_of(scalar), BYTES if form is Form.MAP else wire_of(scalar)
+    key = key_of(number, of_entry)
+    read, write = (READERS[scalar], WRITERS[scalar]) if scalar else (None, None)
+    plain = scalar is not None and form is Form.SINGLE
+    return Field(number, name, form, message, plain, wire, key, varint(key), read, write)
 
 
 def _names(field: Field) -> set[str]:

@@ -16,45 +16,73 @@ FIXED32: Final = 5
 MAX_NUMBER: Final = (1 << 29) - 1
 """The greatest field number. The API server cuts numbers to 32 bits, so a greater one would be another field to it."""
 
+_FIRST_KEY: Final = 1 << 3
+_END_OF_KEYS: Final = (MAX_NUMBER + 1) << 3
 _ONE: Final = tuple(bytes((value,)) for value in range(0x80))
 
-Record = tuple[int, int, int | bytes, int, int]
-"""Field number, wire type, value (int for varints, else bytes), and where the record starts and ends in the message."""
+Record = tuple[int, int | bytes, int, int]
+"""Key (number and wire type), value (int for varints, else bytes), where the record starts and ends in the message."""
 
 
 def malformed(what: str) -> ApiError:
     return bad_request(f"the body is not valid protobuf: {what}")
 
 
+def key_of(number: int, wire: int) -> int:
+    return number << 3 | wire
+
+
+def number_of(key: int) -> int:
+    return key >> 3
+
+
+def wire_of(key: int) -> int:
+    return key & 7
+
+
 def records(data: bytes) -> Iterator[Record]:
-    """The records of a message in their order. Raises ApiError 400 for what is cut off or no protobuf."""
+    """The records of a message in their order. Raises ApiError 400 for what is cut off or no protobuf.
+
+    One byte keys and lengths, which are nearly all, are read in place: a third of the time of a body.
+    """
     at, end = 0, len(data)
     while at < end:
         start = at
-        key, at = read_varint(data, at)
-        number, wire = key >> 3, key & 7
-        if not 0 < number <= MAX_NUMBER:
+        key = data[at]
+        if key < 0x80:
+            at += 1
+        else:
+            key, at = read_varint(data, at)
+        if not _FIRST_KEY <= key < _END_OF_KEYS:
             raise malformed("a field number is out of range")
-        value, at = _value(wire, data, at)
-        yield number, wire, value, start, at
+        wire = key & 7
+        if wire == BYTES:
+            if at < end and data[at] < 0x80:
+                length = data[at]
+                at += 1
+            else:
+                length, at = read_varint(data, at)
+            yield key, data[at : at + length], start, (at := _inside(at + length, end))
+        elif wire == VARINT:
+            value, at = read_varint(data, at)
+            yield key, value, start, at
+        else:
+            length = _fixed_length(wire)
+            yield key, data[at : at + length], start, (at := _inside(at + length, end))
 
 
-def _value(wire: int, data: bytes, at: int) -> tuple[int | bytes, int]:
-    if wire == BYTES:
-        length, at = read_varint(data, at)
-        return _cut(data, at, length), at + length
-    if wire == VARINT:
-        return read_varint(data, at)
-    if wire in (FIXED64, FIXED32):
-        length = 8 if wire == FIXED64 else 4
-        return _cut(data, at, length), at + length
-    raise malformed("a field has a wire type that is not supported")  # groups (3, 4) and what does not exist (6, 7)
-
-
-def _cut(data: bytes, at: int, length: int) -> bytes:
-    if length > len(data) - at:
+def _inside(at: int, end: int) -> int:
+    if at > end:
         raise malformed("a field is longer than its message")
-    return data[at : at + length]
+    return at
+
+
+def _fixed_length(wire: int) -> int:
+    if wire == FIXED64:
+        return 8
+    if wire == FIXED32:
+        return 4
+    raise malformed("a field has a wire type that is not supported")  # groups (3, 4) and what does not exist (6, 7)
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -86,7 +114,12 @@ def varint(value: int) -> bytes:
     return bytes(made)
 
 
-def record(number: int, wire: int, payload: bytes) -> bytes:
-    """One record; `payload` is the value as written, for BYTES without its length."""
-    key = varint(number << 3 | wire)
-    return b"".join((key, varint(len(payload)), payload)) if wire == BYTES else key + payload
+def sized(payload: bytes) -> bytes:
+    """What follows the key of a record of type BYTES."""
+    length = len(payload)
+    return (_ONE[length] if length < 0x80 else varint(length)) + payload
+
+
+def record(number: int, wire: int, written: bytes) -> bytes:
+    """One record. `written` is what follows its key: a varint, or for BYTES what `sized` returns."""
+    return varint(key_of(number, wire)) + written
