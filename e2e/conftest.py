@@ -1,0 +1,135 @@
+"""What end-to-end tests stand on: for a whole run one host, one proxy before it, and tenants with random ids."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from e2e.cluster.build import binaries
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.host import Host, choose_host, start_host
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.processes import signals_as_interrupts, undisturbed
+from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
+
+OWN_HOST: Final = "own_host"
+NOT_RUN: Final = pytest.StashKey[list[str]]()
+FOLDER: Final = pytest.StashKey[Path]()
+
+TenantFactory = Callable[..., TenantCluster]
+"""`tenant_factory(*options)`: a new tenant, ready for use; options go to `vcproxy tenant create`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{OWN_HOST}: needs a host whose API server and audit log are in our hands")
+    config.stash[NOT_RUN] = []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Binaries are built before the clock of the first test runs, and in sight."""
+    if not session.config.option.collectonly:
+        with _in_sight(session.config):
+            binaries()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need a control plane of our own do not run against anybody else's; they are counted at the end."""
+    if isinstance(getattr(choose_host(Path()), "control_plane", None), ControlPlane):
+        return
+    left = [item for item in items if item.get_closest_marker(OWN_HOST)]
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
+    config.stash[NOT_RUN] += [item.nodeid for item in left]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Nothing is left out silently; where something failed, where the logs are."""
+    if not_run := config.stash[NOT_RUN]:
+        terminalreporter.section(f"{len(not_run)} not run: the host's API server and audit log are not in our hands")
+        for name in not_run:
+            terminalreporter.line(name)
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        terminalreporter.line(f"logs of the host and the proxy: {config.stash.get(FOLDER, Path())}")
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """Where this run keeps everything."""
+    pytestconfig.stash[FOLDER] = tmp_path_factory.mktemp("run")
+    return pytestconfig.stash[FOLDER]
+
+
+@pytest.fixture(scope="session")
+def host(run_folder: Path, pytestconfig: pytest.Config) -> Iterator[Host]:
+    """The cluster behind the proxy: given, kind, or built; stopped at the end if it is ours."""
+    with signals_as_interrupts():
+        with _in_sight(pytestconfig):
+            started = start_host(run_folder / "host")
+        try:
+            yield started
+        finally:
+            with undisturbed():
+                started.stop()
+
+
+@pytest.fixture(scope="session")
+def control_plane(host: Host) -> ControlPlane:
+    """Audit log and API server of the host; only in tests marked `own_host`."""
+    if host.control_plane is None:
+        raise AssertionError(f"{host.description} is not in our hands: mark the test with @pytest.mark.{OWN_HOST}")
+    return host.control_plane
+
+
+@pytest.fixture(scope="session")
+def host_kubectl(host: Host) -> Kubectl:
+    """kubectl as the host's administrator."""
+    return Kubectl(host.kubectl, host.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def proxy(host: Host, run_folder: Path) -> Iterator[RunningProxy]:
+    """vcproxy, installed on the host and serving."""
+    running = RunningProxy(host, run_folder / "proxy")
+    running.start()
+    try:
+        yield running
+    finally:
+        with undisturbed():
+            running.stop()
+
+
+@pytest.fixture(scope="session")
+def tenant_factory(proxy: RunningProxy, run_folder: Path) -> Iterator[TenantFactory]:
+    """Makes tenants; on a host that stays they are removed at the end."""
+    made: list[TenantCluster] = []
+
+    def make(*options: str) -> TenantCluster:
+        tenant = TenantCluster(proxy, random_id(), run_folder)
+        made.append(tenant)
+        return tenant.create(*options)
+
+    yield make
+    if not proxy.host.own:
+        for tenant in made:
+            proxy.cli("tenant", "delete", tenant.id, "--wait", check=False)
+
+
+@pytest.fixture
+def tenant(tenant_factory: TenantFactory) -> TenantCluster:
+    """A tenant of this test alone."""
+    return tenant_factory()
+
+
+class _in_sight:  # noqa: N801 - used as a statement
+    """What is printed inside reaches the terminal although pytest captures output."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        manager = config.pluginmanager.getplugin("capturemanager")
+        self._disabled = manager.global_and_fixture_disabled()
+
+    def __enter__(self) -> None:
+        self._disabled.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._disabled.__exit__(*error)
