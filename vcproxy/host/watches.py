@@ -82,6 +82,7 @@ class WatchStream:
         self._tasks: dict[Part, asyncio.Task[None]] = {}
         self._versions: dict[Part, int] = {}
         self._initial: set[Part] = set()
+        self._wants_end = False
         self._columns: dict[int, Lens] = {}
         self._sent = 0
         self._query = _with_life(wanted.query)
@@ -92,7 +93,7 @@ class WatchStream:
         """Ask the host for all parts. Raises ApiError as the host refused the first that it refused."""
         first = self._first_parts()
         if _flag(self._query, "sendInitialEvents"):
-            self._initial = set(first)
+            self._initial, self._wants_end = set(first), True
         responses = await asyncio.gather(*(self._ask(*one) for one in first.items()), return_exceptions=True)
         opened = dict(zip(first, responses, strict=True))
         failure = next((one for one in responses if isinstance(one, BaseException)), None)
@@ -224,11 +225,12 @@ class WatchStream:
         """A bookmark counts once every part has come as far: only what all of them have delivered is behind it."""
         version = _version(event.object)
         self._versions[event.part] = max(version, self._versions.get(event.part, 0))
-        ended = INITIAL_END in (_metadata(event.object).get("annotations") or {})
+        ended = part_ended = INITIAL_END in (_metadata(event.object).get("annotations") or {})
         if ended:
             self._initial.discard(event.part)
+            ended, self._wants_end = self._wants_end and not self._initial, self._wants_end and bool(self._initial)
         reached = min((self._versions.get(part, 0) for part in self._tasks), default=version)
-        if self._initial or not (ended or self._bookmarks):
+        if self._initial or not (ended or (self._bookmarks and not part_ended)):
             return None
         if not ended and reached < max(self._sent, 1):
             return None
