@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from vcproxy.core.protobuf import MARKER
 from vcproxy.core.protobuf_scalars import Opaque
-from vcproxy.core.protobuf_schema import ENVELOPE, Field, Form, Schema, message_of, schema, table
+from vcproxy.core.protobuf_schema import ENVELOPE, HIDDEN, Field, Form, Schema, message_of, schema, table
 from vcproxy.core.protobuf_wire import BYTES, VARINT, number_of, record, records, sized, varint, wire_of
 
 KINDS = [(version, kind) for version, kinds in table()["kinds"].items() for kind in kinds]
@@ -14,7 +14,7 @@ UNKNOWN = 5000
 """A field number that no message has."""
 MARK = record(UNKNOWN, BYTES, sized(b"kept")) + record(UNKNOWN + 1, VARINT, varint(300))
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=HIDDEN), max_size=12)
 _opaque = st.binary(max_size=12).map(Opaque)
 _json = st.dictionaries(texts, st.one_of(texts, st.booleans(), st.none(), st.lists(texts, max_size=2)), max_size=2)
 _scalars: dict[str, st.SearchStrategy[Any]] = {

@@ -291,7 +291,9 @@ def answer(raw: bytes) -> int:
     except ApiError as refused:
         return refused.status.code
     written = encode(copy.deepcopy(document), around)
-    assert decode(written) == (document, around)
+    again, envelope_again = decode(written)
+    assert visible(again) == visible(document)
+    assert encode(again, envelope_again) == written
     return 200
 
 
