@@ -169,7 +169,8 @@ class Flow:
 
         def created(host: str) -> float | None:
             own = down(view.id, HostName(host)) or VirtualName("")
-            info = view.namespaces.get(own) or infos.get(own)
+            now = self._registry.tenant(view.id) or view  # a watch outlives the snapshot that it began with
+            info = now.namespaces.get(own) or infos.get(own)
             return info.created if info else (self._clock() if asked.resource == "namespaces" else None)
 
         return scope, created

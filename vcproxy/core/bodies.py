@@ -262,5 +262,7 @@ def encode_json(document: Any) -> bytes:
 
 def encode_yaml(document: Any) -> bytes:
     """YAML with keys in order of the alphabet, as the API server writes it."""
-    text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, default_flow_style=False, allow_unicode=True, width=2**31 - 1)
+    text: str = yaml.dump(
+        document, Dumper=yaml.CSafeDumper, default_flow_style=False, allow_unicode=True, width=2**31 - 1
+    )
     return text.encode()

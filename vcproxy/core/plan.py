@@ -235,6 +235,8 @@ def query_up(request: ApiRequest, row: Kind, scope: Scope) -> Pairs:
     verb = request.verb
     allowed = _LOG if request.subresource == "log" else PARAMETERS[verb]
     pairs = [(key, value) for key, value in request.query if key in allowed]
+    if not row.namespaced:  # rows of a Table must name their owner: they are looked at once more
+        pairs = [pair for pair in pairs if pair[0] != "includeObject"]
     if verb in _SELECTING:
         fields = selectors.fields_up(_field_selector(request), row, scope)
         pairs.append(("labelSelector", selectors.labels_up(request.parameter("labelSelector"), row, scope)))

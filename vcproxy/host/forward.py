@@ -11,13 +11,13 @@ from vcproxy.core.fields import CONTROLLER, Scope
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.http import Call, Headers, Reply, single
 from vcproxy.core.media import Accepted, Codec
-from vcproxy.core.names import TENANT_LABEL
+from vcproxy.core.names import HIDDEN_LABEL, TENANT_LABEL
 from vcproxy.core.patches import PatchType
 from vcproxy.core.plan import BodyUse, Forward, Identity, Position
 from vcproxy.core.request import ApiRequest, resource_path
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
-from vcproxy.host.watches import owned
+from vcproxy.host.watches import labels, owned
 
 TRIES: Final = 5
 """How often a patch of the view is tried after a conflict: the API server's own number (MaxRetryWhenPatchConflicts)."""
@@ -90,6 +90,9 @@ class Forwarder:
 
     def _up(self, document: Any, plan: Forward, request: ApiRequest) -> dict[str, Any]:
         checked = guard.check(document, request, plan.row, plan.body_kind, self._scope.tenant)
+        if request.namespace:  # the API server takes it from the URL; rules may need it
+            metadata = checked["metadata"] = checked.get("metadata") or {}
+            metadata["namespace"] = request.namespace
         return objects.to_host(checked, *plan.body_kind, self._scope)
 
     # Patches -----------------------------------------------------------------------------------------------------
@@ -177,7 +180,7 @@ class Forwarder:
                 self._seal_continue(refusal.body)
                 return await replies.of_refusal(refusal, call, notes)
             document = await answers.document(response)
-            self._check_owner(document, plan)
+            self._check_shown(document, plan)
             self._seal_continue(document)
             view = objects.to_view(document, plan.row, self._scope)
             return await replies.of_document(view, accepted.codec, call, code=response.status, headers=notes)
@@ -191,18 +194,24 @@ class Forwarder:
             position = Position("", str(metadata["continue"]), str(metadata.get("resourceVersion", "")))
             metadata["continue"] = self._seal(position)
 
-    def _check_owner(self, document: dict[str, Any], plan: Forward) -> None:
-        """What the proxy read under its own identity is looked at once more: 404 for what is not the tenant's."""
-        if plan.identity is not Identity.READER:
-            return
+    def _check_shown(self, document: dict[str, Any], plan: Forward) -> None:
+        """404 for a single object that is hidden, or that the proxy read under its own identity for another tenant."""
+        reader = plan.identity is Identity.READER
         if isinstance(document.get("items"), list):
-            document["items"] = [item for item in document["items"] if owned(item, self._scope)]
-        elif document.get("kind") == "Table":
-            document["rows"] = [
-                row for row in document.get("rows") or () if owned(row.get("object") or {}, self._scope)
-            ]
-        elif not owned(document, self._scope):
-            raise status.not_found(plan.row.group, plan.row.resource, plan.path.rpartition("-")[2])
+            if reader:
+                document["items"] = [item for item in document["items"] if owned(item, self._scope)]
+        elif document.get("kind") == "Table" and not _single(document):
+            if reader:
+                rows = document.get("rows") or ()
+                document["rows"] = [row for row in rows if owned(row.get("object") or {}, self._scope)]
+        elif HIDDEN_LABEL in labels(document) or (reader and not owned(document, self._scope)):
+            name = plan.path.split("/")[-1]
+            shown = name if plan.row.namespaced else name.partition("-")[2]
+            raise status.not_found(plan.row.group, plan.row.resource, shown)
+
+
+def _single(table: dict[str, Any]) -> bool:
+    return len(table.get("rows") or ()) == 1
 
 
 class HostStream:

@@ -251,7 +251,13 @@ def owned(document: dict[str, Any], scope: Scope) -> bool:
     """Whether a cluster-scoped object (or each row of a Table) carries this tenant's label."""
     if document.get("kind") == "Table":
         return all(owned(row.get("object") or {}, scope) for row in document.get("rows") or ())
-    return (_metadata(document).get("labels") or {}).get(TENANT_LABEL) == scope.tenant
+    return labels(document).get(TENANT_LABEL) == scope.tenant
+
+
+def labels(document: dict[str, Any]) -> dict[str, Any]:
+    """The labels of an object, or of the only row of a Table."""
+    found = _metadata(document).get("labels")
+    return found if isinstance(found, dict) else {}
 
 
 def _metadata(document: dict[str, Any]) -> dict[str, Any]:
