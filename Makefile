@@ -11,16 +11,16 @@ demo: setup  ## two tenants on one API server, shown with real kubectl commands;
 	@$(python) -m e2e.demo
 
 test: setup  ## everything that proves the program: check and e2e
-	@$(python) scripts/steps.py test
+	@$(python) -m e2e.steps test
 
 check: setup  ## lint, format, types, import contracts, unit tests; no cluster
-	@$(python) scripts/steps.py check
+	@$(python) -m e2e.steps check
 
 unit: setup  ## the unit tests alone
-	@$(python) scripts/steps.py unit
+	@$(python) -m e2e.steps unit
 
 e2e: setup  ## end-to-end tests against a real API server
-	@$(python) scripts/steps.py e2e
+	@$(python) -m e2e.steps e2e
 
 bench: setup  ## figures: direct, vcproxy and a plain Go proxy side by side
 	@$(python) -m e2e.bench

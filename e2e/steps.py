@@ -1,4 +1,4 @@
-"""Run the steps of a make target, all of them even where one fails, and end with a table: steps.py check|unit|..."""
+"""The steps of a make target: all run even where one fails, and a table ends them. python -m e2e.steps check|unit|..."""
 
 import contextlib
 import os
@@ -52,7 +52,7 @@ TARGETS: Final = {"unit": UNIT, "check": CHECK, "e2e": E2E, "test": (*CHECK, *E2
 
 def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in TARGETS:
-        print(f"usage: steps.py {'|'.join(TARGETS)}", file=sys.stderr)
+        print(f"usage: python -m e2e.steps {'|'.join(TARGETS)}", file=sys.stderr)
         return 2
     results = []
     for step in TARGETS[arguments[0]]:
