@@ -1,4 +1,4 @@
-"""The steps of a make target: all run even where one fails, and a table ends them. python -m e2e.steps check|unit|..."""
+"""The steps of a make target: all run even where one fails, and a table ends them (python -m e2e.steps check|...)."""
 
 import contextlib
 import os
