@@ -37,6 +37,15 @@ def made(client: Client, target: str, body: Any) -> Any:
     return answer.document
 
 
+def put_back(client: Client, target: str) -> int:
+    """The code of a PUT of what a GET just showed; again where a controller was faster."""
+    for _ in range(10):
+        code = client.call("PUT", target, client.call("GET", target).document).code
+        if code != 409:
+            break
+    return code
+
+
 def test_an_object_is_made_read_changed_and_removed(client: Client) -> None:
     document = made(client, MAPS, {"metadata": {"name": "one"}, "data": {"a": "1"}})
     assert document["metadata"]["namespace"] == "default"
@@ -437,8 +446,7 @@ def test_every_kind_is_made_listed_patched_and_removed(
     assert "every" in {item["metadata"]["name"] for item in listed}
     patched = client.call("PATCH", f"{target}/every", {"metadata": {"labels": {"seen": "yes"}}}, headers=MERGE)
     assert patched.document["metadata"]["labels"]["seen"] == "yes", patched.body
-    fresh = client.call("GET", f"{target}/every").document
-    assert client.call("PUT", f"{target}/every", fresh).code == 200
+    assert put_back(client, f"{target}/every") == 200
     assert f"{tenant.id}-".encode() not in patched.body
     first = next(itertools.islice(client.events(f"{target}?watch=1&timeoutSeconds=5"), 1))
     assert first["object"]["metadata"]["namespace"] == "kube-system"

@@ -217,3 +217,21 @@ def test_a_table_of_namespaces_shows_their_names_in_cells_and_objects() -> None:
     assert got["rows"][0]["cells"] == ["web", "Active"]
     assert got["rows"][0]["object"]["metadata"] == {"name": "web"}
     assert b"acme" not in msgspec.json.encode(got)
+
+
+def test_what_the_host_wrote_as_last_applied_is_shown_in_the_tenants_names() -> None:
+    inner = {"metadata": {"name": "api", "namespace": "acme-web"}, "spec": {"replicas": 1}}
+    annotation = msgspec.json.encode(inner).decode() + "\n"
+    host = {"metadata": {"namespace": "acme-web", "annotations": {objects.LAST_APPLIED: annotation}}}
+    document = {"kind": "Deployment", "apiVersion": "apps/v1", **host}
+    got = objects.to_view(copy.deepcopy(document), kinds.TABLE["apps", "deployments"], scope())
+    shown = msgspec.json.decode(got["metadata"]["annotations"][objects.LAST_APPLIED])
+    assert shown["metadata"] == {"name": "api", "namespace": "web"}
+
+
+def test_what_the_tenant_wrote_as_last_applied_stays_as_it_is() -> None:
+    annotation = '{"metadata":{"name":"api","namespace":"acme-web"}}'  # its namespace is acme-acme-web on the host
+    host = {"metadata": {"namespace": "acme-acme-web", "annotations": {objects.LAST_APPLIED: annotation}}}
+    document = {"kind": "Deployment", "apiVersion": "apps/v1", **host}
+    got = objects.to_view(document, kinds.TABLE["apps", "deployments"], scope())
+    assert got["metadata"]["annotations"][objects.LAST_APPLIED] == annotation

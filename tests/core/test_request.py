@@ -92,9 +92,10 @@ def test_a_refusal_echoes_nothing_of_the_input() -> None:
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_request_or_a_400(target: bytes) -> None:
     try:
-        assert isinstance(parse("GET", target), ApiRequest)
+        code = 200 if isinstance(parse("GET", target), ApiRequest) else 0
     except ApiError as refusal:
-        assert refusal.status.code == 400
+        code = refusal.status.code
+    assert code in (200, 400)
 
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9.:]{0,20}[a-z0-9])?", fullmatch=True).filter(

@@ -18,6 +18,7 @@ from vcproxy.core.kinds import Kind
 from vcproxy.core.rules import Row, rows
 
 ITEMS: Final = "[]"
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _part = re.compile(r"'([^']*)'|([^.'\[\]]+)|(\[\])")
 
 
@@ -127,10 +128,41 @@ def to_view(
         return _table_to_view(document, row, scope, {} if columns is None else columns)
     if isinstance(document.get("items"), list):
         item = tree_of(*_item_kind(group, kind, row))
-        document["items"] = [rewrite(item, one, Direction.DOWN, scope) for one in document["items"]]
+        document["items"] = [object_down(item, one, scope) for one in document["items"]]
         return document
-    result: dict[str, Any] = rewrite(tree_of(*_own_kind(group, kind, row)), document, Direction.DOWN, scope)
+    result: dict[str, Any] = object_down(tree_of(*_own_kind(group, kind, row)), document, scope)
     return result
+
+
+def object_down(node: Node, document: Any, scope: Scope) -> Any:
+    """One object as the tenant sees it."""
+    _last_applied_down(node, document, scope)
+    return rewrite(node, document, Direction.DOWN, scope)
+
+
+def _last_applied_down(node: Node, document: Any, scope: Scope) -> None:
+    """The object in kubectl's last-applied annotation, where the host itself wrote it.
+
+    kubectl writes what the tenant wrote, which is stored as it is. After a server-side apply the API server writes the
+    annotation anew (kube-apiserver: fieldmanager.lastAppliedUpdater), from the object as it is stored: one that names
+    the very namespace, or for a Namespace the very name, that the object around it has on the host.
+    """
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(annotations, dict):
+        return
+    text = annotations.get(LAST_APPLIED)
+    if not isinstance(text, str) or f'"{scope.tenant}-' not in text:
+        return
+    try:
+        inner = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return
+    key = "namespace" if metadata.get("namespace") else "name"
+    named = inner.get("metadata") if isinstance(inner, dict) else None
+    if isinstance(named, dict) and named.get(key) == metadata.get(key):
+        view = rewrite(node, inner, Direction.DOWN, scope)
+        annotations[LAST_APPLIED] = msgspec.json.encode(view).decode() + ("\n" if text.endswith("\n") else "")
 
 
 def _own_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
@@ -149,7 +181,7 @@ def _table_to_view(document: dict[str, Any], row: Kind, scope: Scope, columns: d
         if isinstance(known, dict):
             kind = str(known.get("kind", ""))
             node = tree_of(*_own_kind(group_of(str(known.get("apiVersion", ""))), kind, row))
-            line["object"] = rewrite(node, known, Direction.DOWN, scope)
+            line["object"] = object_down(node, known, scope)
         tables.rewrite_cells(line, columns, scope)
     return document
 
