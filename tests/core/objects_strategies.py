@@ -24,14 +24,16 @@ plain = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size
 label_maps = st.dictionaries(st.one_of(labels, st.just("kubernetes.io/metadata.name")), labels, min_size=1, max_size=3)
 expressions = st.lists(
     st.fixed_dictionaries(
-        {"key": st.one_of(labels, st.just(fields.NAME_LABEL)), "operator": st.just("In"), "values": st.lists(labels, max_size=2)}
+        {
+            "key": st.one_of(labels, st.just(fields.NAME_LABEL)),
+            "operator": st.just("In"),
+            "values": st.lists(labels, max_size=2),
+        }
     ),
     min_size=1,
     max_size=2,
 )
-selectors = st.fixed_dictionaries(
-    {}, optional={"matchLabels": label_maps, "matchExpressions": expressions}
-)
+selectors = st.fixed_dictionaries({}, optional={"matchLabels": label_maps, "matchExpressions": expressions})
 references = st.fixed_dictionaries(
     {"kind": st.sampled_from(["Pod", "Namespace", "Deployment"])},
     optional={"apiVersion": st.sampled_from(["v1", "apps/v1"]), "namespace": labels, "name": labels},
