@@ -4,7 +4,7 @@ import base64
 import http.client
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -75,7 +75,7 @@ class Client:
         self.received += [answer.body, str(answer.headers).encode()]
         return answer
 
-    def events(self, target: str, *, timeout: float = 20.0) -> Iterator[dict[str, Any]]:
+    def events(self, target: str, *, timeout: float = 20.0) -> Generator[dict[str, Any], None, None]:
         """The events of a watch as they come, until it ends; TimeoutError after `timeout` seconds of silence."""
         connection = self.connect(timeout)
         try:

@@ -1,0 +1,173 @@
+"""Faults: the host away, slow or lost, clients that go away, the proxy told to end; each as a client can handle it."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+
+from e2e.client import Client
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.host import Host
+from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
+
+pytestmark = pytest.mark.own_host
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture(scope="module")
+def quick(host: Host, run_folder: Path, proxy: RunningProxy) -> Iterator[RunningProxy]:
+    """A second replica on the same host, with short deadlines. (`proxy` installs first and is the other replica.)"""
+    del proxy
+    running = RunningProxy(host, run_folder / "quick", {"limits": {"hostTimeout": "2s", "drain": "3s"}})
+    running.start()
+    yield running
+    running.stop_serving()
+
+
+@pytest.fixture(scope="module")
+def tenant(quick: RunningProxy, run_folder: Path) -> TenantCluster:
+    return TenantCluster(quick, random_id(), run_folder).create("--timeout", "60")
+
+
+@pytest.fixture
+def client(quick: RunningProxy, tenant: TenantCluster) -> Client:
+    found = Client(tenant.kubeconfig)
+    found.host, found.port = "127.0.0.1", quick.port
+    return found
+
+
+def test_two_replicas_answer_alike(client: Client, proxy: RunningProxy) -> None:
+    here = client.call("GET", MAPS).document["items"]
+    client.port = proxy.port
+    assert client.call("GET", MAPS).document["items"] == here
+
+
+def test_a_slow_host_is_504(client: Client, control_plane: ControlPlane) -> None:
+    server = control_plane.pids()["kube-apiserver"]
+    os.kill(server, signal.SIGSTOP)
+    time.sleep(0.3)  # all of its threads
+    try:
+        start = time.monotonic()
+        answer = client.call("GET", f"{MAPS}/x")
+        took = time.monotonic() - start
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert (answer.code, answer.document["reason"], took < 10) == (504, "Timeout", True), (answer.body, took)
+    assert until(client, 200)
+
+
+def test_a_host_that_is_away_is_502_or_503_and_comes_back(client: Client, control_plane: ControlPlane) -> None:
+    control_plane.kill_api_server()
+    try:
+        answer = client.call("GET", MAPS)
+        assert answer.code in (502, 503)
+        assert answer.document["kind"] == "Status"
+    finally:
+        control_plane.start_api_server()
+    assert until(client, 200)
+
+
+def test_a_watch_ends_when_the_host_is_lost_and_goes_on_from_where_it_was(
+    client: Client, control_plane: ControlPlane
+) -> None:
+    assert client.call("POST", MAPS, {"metadata": {"name": "before"}}).code == 201
+    version = client.call("GET", MAPS).document["metadata"]["resourceVersion"]
+    ended = threading.Event()
+
+    def follow() -> None:
+        for _ in client.events(f"{MAPS}?watch=1&resourceVersion={version}", timeout=60):
+            pass
+        ended.set()
+
+    thread = threading.Thread(target=_quietly, args=(follow, ended))
+    thread.start()
+    time.sleep(1)
+    control_plane.kill_api_server()
+    try:
+        assert ended.wait(20)
+    finally:
+        control_plane.start_api_server()
+    thread.join(20)
+    assert until(client, 200)
+    assert client.call("POST", MAPS, {"metadata": {"name": "after"}}).code == 201
+    events = list(client.events(f"{MAPS}?watch=1&resourceVersion={version}&timeoutSeconds=2"))
+    if events[0]["type"] == "ERROR":  # a host that restarted may not know so old a version: clients list again
+        assert events[0]["object"]["code"] == 410
+        events = list(client.events(f"{MAPS}?watch=1&timeoutSeconds=2"))
+    assert "after" in [event["object"]["metadata"]["name"] for event in events]
+
+
+def _quietly(work: Callable[[], None], ended: threading.Event) -> None:
+    """However a broken connection shows, the watch has ended."""
+    with contextlib.suppress(OSError, ValueError, HTTPException):
+        work()
+    ended.set()
+
+
+def test_a_client_that_goes_away_ends_its_watch_on_the_host(client: Client, control_plane: ControlPlane) -> None:
+    at = control_plane.audit_log.stat().st_size
+    events = client.events(f"{MAPS}?watch=1&fieldSelector=metadata.name%3Dkube-root-ca.crt&timeoutSeconds=300")
+    assert next(events)["type"] == "ADDED"
+    events.close()
+    for _ in range(60):
+        time.sleep(0.1)
+        with control_plane.audit_log.open("rb") as file:
+            file.seek(at)
+            lines = [json.loads(line) for line in file.read().splitlines() if line.endswith(b"}")]
+        done = [
+            one
+            for one in lines
+            if one["verb"] == "watch"
+            and "kube-root-ca.crt" in one["requestURI"]
+            and one["stage"] == "ResponseComplete"
+            and "vcproxy-system" not in one["requestURI"]
+        ]
+        if done:
+            break
+    assert done
+
+
+def test_many_watches_of_one_client_end_with_it(client: Client, quick: RunningProxy) -> None:
+    opened = [client.events(f"{MAPS}?watch=1&timeoutSeconds=300") for _ in range(30)]
+    for events in opened:
+        next(events)
+    for events in opened:
+        events.close()
+    assert client.call("GET", MAPS).code == 200
+    assert "vcproxy_requests_total" in quick.metrics()
+
+
+def test_sigterm_drains_and_ends_watches_cleanly(client: Client, quick: RunningProxy) -> None:
+    events = client.events(f"{MAPS}?watch=1&timeoutSeconds=300")
+    next(events)
+    code: list[int] = []
+    start = time.monotonic()
+    thread = threading.Thread(target=lambda: code.append(quick.stop_serving()))
+    thread.start()
+    list(events)  # raises where the last chunk is missing
+    thread.join(30)
+    try:
+        assert code == [0]
+        assert time.monotonic() - start < 10
+    finally:
+        quick.start_serving()
+    assert until(client, 200)
+
+
+def until(client: Client, code: int, seconds: float = 60.0) -> bool:
+    """Whether a get answers with `code` within some seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            if client.call("GET", MAPS).code == code:
+                return True
+        time.sleep(0.2)
+    return False
