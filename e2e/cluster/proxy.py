@@ -49,6 +49,7 @@ class RunningProxy:
     def start(self) -> None:
         """Raises ProcessError with the end of the log where it does not become ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._wait_until_removed()
         self._installed_here = not self._is_installed()
         self.cli("install", "--credentials", str(self.folder / "credentials"))
         self.config.write_text(yaml.safe_dump(configuration(self, self._settings), sort_keys=False))
@@ -71,6 +72,7 @@ class RunningProxy:
         code = self.stop_serving(grace)
         if self._installed_here and not self.host.own:
             self.cli("uninstall", check=False)
+            self._wait_until_removed()
         return code
 
     def stop_serving(self, grace: float = 20.0) -> int:
@@ -108,7 +110,14 @@ class RunningProxy:
             return str(answer.read().decode())
 
     def _is_installed(self) -> bool:
-        return self._administrator("get", "namespace", INSTALLATION, check=False).returncode == 0
+        return bool(self._administrator("get", "namespace", INSTALLATION, "--ignore-not-found").stdout)
+
+    def _wait_until_removed(self) -> None:
+        """An installation that is on its way out takes seconds to go, and until then no other one can be made."""
+        name = f"namespace/{INSTALLATION}"
+        found = self._administrator("get", name, "--ignore-not-found", "-o=jsonpath={.metadata.deletionTimestamp}")
+        if found.stdout:
+            self._administrator("wait", "--for=delete", name, "--timeout=80s")
 
     @property
     def _administrator(self) -> Kubectl:
