@@ -5,7 +5,7 @@ SHELL := bash
 python := .venv/bin/python
 
 help:  ## this list
-	@sed -nE 's/^([a-z0-9]+): *(setup)? *## (.*)/make \1|\3/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup  ## two tenants on one API server, shown with real kubectl commands; leaves nothing running
 	@$(python) -m e2e.demo
