@@ -10,6 +10,7 @@ user, and the finalizer last. A namespace is touched only if its label and its p
 """
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -392,7 +393,12 @@ async def _all(*work: Awaitable[T]) -> list[T]:
         async with slots:
             return await item
 
-    results = await asyncio.gather(*map(one, work), return_exceptions=True)
+    try:
+        results = await asyncio.gather(*map(one, work), return_exceptions=True)
+    finally:  # who is cancelled leaves nothing behind that never began
+        for item in work:
+            if inspect.iscoroutine(item) and inspect.getcoroutinestate(item) == inspect.CORO_CREATED:
+                item.close()
     for result in results:
         if isinstance(result, BaseException):
             raise result
