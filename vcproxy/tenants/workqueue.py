@@ -73,8 +73,13 @@ class WorkQueue:
         if key in self._running:
             self._again.add(key)
         else:
+            work = self._work(key)
+            try:
+                group.create_task(work, name=f"tenant {key}")
+            except RuntimeError:  # a timer that fires while the queue ends
+                work.close()
+                return
             self._running.add(key)
-            group.create_task(self._work(key), name=f"tenant {key}")
 
     async def _work(self, key: TenantId) -> None:
         try:
