@@ -218,7 +218,12 @@ class Proxy:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "vcproxy-info", "namespace": INSTALLATION},
-            "data": {"publicURL": self._config.listen.public_url, "ca.crt": self._public_ca()},
+            "data": {
+                "publicURL": self._config.listen.public_url,
+                "ca.crt": self._public_ca(),
+                "tokenLife": f"{self._config.tokens.life:.0f}s",
+                "longestTokenLife": f"{self._config.tokens.longest_life:.0f}s",
+            },
         }
         while True:
             try:

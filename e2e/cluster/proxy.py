@@ -58,14 +58,14 @@ class RunningProxy:
         try:
             self._processes.add(self._process)
             self.wait_ready()
+            self._processes.wait_until("vcproxy has told its address", self._published, READY)
         except BaseException:
             self.stop()
             raise
 
     def wait_ready(self) -> None:
-        """Returns when it serves and has told the host where. Raises ProcessError."""
+        """Returns when it serves. Raises ProcessError."""
         self._processes.wait_until("vcproxy is ready", self._ready, READY)
-        self._processes.wait_until("vcproxy has told its address", self._published, READY)
 
     def stop(self, grace: float = 20.0) -> int:
         """SIGTERM and its drain; on a host that stays, what was installed here is removed again. The exit code."""
@@ -177,8 +177,8 @@ class TenantCluster:
         return self
 
     def write_kubeconfig(self, target: Path, *options: str) -> Path:
-        """A kubeconfig with a new token; `options` such as --user and --group."""
-        self._proxy.cli("kubeconfig", self.id, "--out", str(target), *options)
+        """A kubeconfig for this very proxy, whichever told its address last; `options` such as --user and --group."""
+        self._proxy.cli("kubeconfig", self.id, "--server", self._proxy.url, "--out", str(target), *options)
         return target
 
     def delete(self) -> None:

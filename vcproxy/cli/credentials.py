@@ -37,20 +37,36 @@ class Duration(click.ParamType[float]):
 
 
 async def issue_token(
-    api: HostApi, tenant: TenantId, user: str, groups: tuple[str, ...], life: float
+    api: HostApi, tenant: TenantId, user: str, groups: tuple[str, ...], life: float | None
 ) -> tuple[str, IssuedToken]:
-    """A new token, recorded on the host before anyone has it. Raises Failure."""
+    """A new token, recorded on the host before anyone has it; without `life` as the proxy is configured.
+
+    Raises Failure, for a life longer than the proxy's longest too.
+    """
+    usual, longest = await _lives(api)
+    if life is not None and life > longest:
+        raise Failure(f"a token lives for {longest / 3600:.0f}h at most here (tokens.longestLife of the proxy)")
     found = await get_tenant(api, tenant)
     secret = await api.get(path_of("v1", "secrets", INSTALLATION, "vcproxy-keys"))
     if secret is None:
         raise Failure("the host has no keys of vcproxy: run `vcproxy install` first")
     keys = Keys.from_secret({name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()})
     try:
-        token, record = Issuer(keys).issue(tenant, found["metadata"]["uid"], user, groups, life, time.time())
+        token, record = Issuer(keys).issue(tenant, found["metadata"]["uid"], user, groups, life or usual, time.time())
     except ValueError as error:
         raise Failure(str(error)) from error
     await change_records(api, tenant, lambda records: records.add(record, time.time()))
     return token, record
+
+
+async def _lives(api: HostApi) -> tuple[float, float]:
+    """The usual and the longest life of tokens, in seconds, as the running proxy says; else the defaults."""
+    info = await api.get(path_of("v1", "configmaps", INSTALLATION, "vcproxy-info"))
+    data = (info or {}).get("data") or {}
+    settings = {setting.path: setting.default for setting in configuration.SETTINGS}
+    usual = data.get("tokenLife", settings["tokens.life"])
+    longest = data.get("longestTokenLife", settings["tokens.longestLife"])
+    return configuration.duration(usual), configuration.duration(longest)
 
 
 async def change_records(api: HostApi, tenant: TenantId, change: Any) -> TokenRecords:
@@ -89,7 +105,7 @@ def _tokens_map(tenant: TenantId, records: TokenRecords) -> Object:
 @click.option("--user", default="admin", show_default=True, help="The user's name in the tenant's cluster.")
 @click.option("--group", "groups", multiple=True, help=f"A group of the user. Repeatable. [{ADMIN}]")
 @click.option("--server", default="", help="The proxy's URL. [what the running proxy says]")
-@click.option("--life", type=Duration(), default="720h", show_default=True, help="How long the token is good.")
+@click.option("--life", type=Duration(), default=None, help="How long the token is good. [tokens.life of the proxy]")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="The file to write. [stdout]"
 )
@@ -101,7 +117,7 @@ def kubeconfig(
     user: str,
     groups: tuple[str, ...],
     server: str,
-    life: float,
+    life: float | None,
     out: Path | None,
     merge: bool,
 ) -> None:
@@ -184,10 +200,10 @@ def token() -> None:
 @click.argument("id", type=TENANT)
 @click.option("--user", default="admin", show_default=True)
 @click.option("--group", "groups", multiple=True, help=f"A group of the user. Repeatable. [{ADMIN}]")
-@click.option("--life", type=Duration(), default="720h", show_default=True)
+@click.option("--life", type=Duration(), default=None, help="How long the token is good. [tokens.life of the proxy]")
 @output_option
 @access_options
-def issue(access: Access, id: TenantId, user: str, groups: tuple[str, ...], life: float, form: str) -> None:
+def issue(access: Access, id: TenantId, user: str, groups: tuple[str, ...], life: float | None, form: str) -> None:
     """Print a new token."""
 
     async def work(api: HostApi) -> tuple[str, IssuedToken]:

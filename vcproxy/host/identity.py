@@ -101,11 +101,12 @@ class Exchange:
         return made is not None and self._clock() - made < EARLY
 
     async def _again(self, request: HostRequest, response: HostResponse, namespace: str) -> HostResponse:
-        """Ask again while the 403 is one of missing rights and the namespace is young."""
-        wait = _FIRST_WAIT
+        """Ask again while the 403 is one of missing rights and the namespace is young; never longer than EARLY."""
+        wait, end = _FIRST_WAIT, self._clock() + EARLY
         while True:
             buffered = BufferedResponse(response, await response.read(STATUS_LIMIT))
-            if not _lacks_rights(await buffered.read(STATUS_LIMIT), self.tenant) or not self._early(namespace):
+            late = self._clock() >= end or not self._early(namespace)
+            if late or not _lacks_rights(await buffered.read(STATUS_LIMIT), self.tenant):
                 return buffered
             await response.close()
             await asyncio.sleep(wait)
