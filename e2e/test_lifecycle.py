@@ -83,3 +83,13 @@ def test_the_service_kubernetes_leads_to_the_proxy(tenant: TenantCluster) -> Non
     assert tenant.kubectl.json("get", "service", "kubernetes")["spec"]["ports"][0]["port"] == 443
     found = tenant.kubectl.json("get", "endpointslices")["items"]
     assert len(found) == 1
+
+
+def test_explain_prints_the_plan_and_the_rules(tenant: TenantCluster, proxy: RunningProxy) -> None:
+    target = "/api/v1/namespaces/default/pods?labelSelector=a%3Db"
+    shown = json.loads(proxy.cli("explain", "get", target, "--tenant", tenant.id, "-o", "json").stdout)
+    assert shown["plan"]["type"] == "Forward"
+    assert shown["target"].startswith(f"/api/v1/namespaces/{tenant.id}-default/pods?")
+    assert "metadata.namespace: NAMESPACE" in shown["rules"]
+    denied = json.loads(proxy.cli("explain", "get", "/api/v1/nodes", "--tenant", tenant.id, "-o", "json").stdout)
+    assert denied["plan"]["type"] == "Deny"

@@ -267,7 +267,12 @@ def explain(method: str, url: str, view: TenantView, user: str = "admin") -> dic
     scope = Scope(view.id, user, view.classes, view.namespaces)
     versions = frozenset((row.group, version) for row in kinds.served() for version in ("v1", "v2"))
     decided = plan.decide(asked, scope, versions=versions)
-    shown = {"request": msgspec.to_builtins(asked), "plan": msgspec.to_builtins(decided, order="sorted")}
+    shown = {
+        "request": msgspec.to_builtins(asked),
+        "plan": msgspec.to_builtins(
+            decided, order="sorted", enc_hook=dict
+        ),  # the rows of kinds hold read-only mappings
+    }
     if isinstance(decided, plan.Forward):
         shown["target"] = decided.target
     with contextlib.suppress(AttributeError):
