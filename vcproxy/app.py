@@ -1,7 +1,6 @@
 """The composition root: one running proxy, put together from its parts and taken apart again."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -23,6 +22,7 @@ from vcproxy.config import Config
 from vcproxy.core import kinds, plan, request
 from vcproxy.core.fields import Scope
 from vcproxy.core.rules import rows
+from vcproxy.core.status import qualified
 from vcproxy.core.view import TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
@@ -275,8 +275,9 @@ def explain(method: str, url: str, view: TenantView, user: str = "admin") -> dic
     }
     if isinstance(decided, plan.Forward):
         shown["target"] = decided.target
-    with contextlib.suppress(AttributeError):
-        shown["rules"] = rules_of(decided.row.group, decided.row.kind)  # type: ignore[union-attr]
+    if isinstance(decided, plan.Forward | plan.List | plan.Watch):
+        shown["plan"]["row"] = f"{qualified(*decided.row.key)} ({decided.row.exposure.value})"
+        shown["rules"] = rules_of(decided.row.group, decided.row.kind)
     return shown
 
 
