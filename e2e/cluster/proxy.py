@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import ssl
 import string
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from e2e.cluster.network import advertised_address
 from e2e.cluster.processes import Process, Processes, free_ports
 
 READY: Final = 60.0
+KNOWN: Final = 20.0
+"""Seconds in which a replica hears of a tenant, even right after it had lost its host."""
 COMMAND_DEADLINE: Final = 240.0
 INSTALLATION: Final = "vcproxy-system"
 PROGRAM: Final = (sys.executable, "-m", "vcproxy")
@@ -66,6 +69,20 @@ class RunningProxy:
     def wait_ready(self) -> None:
         """Returns when it serves. Raises ProcessError."""
         self._processes.wait_until("vcproxy is ready", self._ready, READY)
+
+    def wait_known(self, tenant: str, token: str) -> None:
+        """Returns when this replica serves a tenant that another one may have made. Raises ProcessError."""
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        request = urllib.request.Request(f"{self.url}/version", headers={"Authorization": f"Bearer {token}"})
+
+        def serves() -> bool:
+            try:
+                with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+                    return bool(answer.status == 200)
+            except urllib.error.HTTPError:
+                return False
+
+        self._processes.wait_until(f"vcproxy serves tenant {tenant}", serves, KNOWN)
 
     def stop(self, grace: float = 20.0) -> int:
         """SIGTERM and its drain; on a host that stays, what was installed here is removed again. The exit code."""
@@ -174,6 +191,7 @@ class TenantCluster:
         """Make it on the host, wait until it can be used, get its kubeconfig; `options` go to `tenant create`."""
         self._proxy.cli("tenant", "create", self.id, "--wait", *options)
         self.write_kubeconfig(self.kubeconfig)
+        self._proxy.wait_known(self.id, self.token)
         return self
 
     def write_kubeconfig(self, target: Path, *options: str) -> Path:
