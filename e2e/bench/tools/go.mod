@@ -1,0 +1,3 @@
+module vcproxy.io/e2e/bench
+
+go 1.26.0
