@@ -67,13 +67,7 @@ def _build(folder: Path) -> Path:
     """The Go proxy and the load client, built with the toolchain of the harness."""
     target = folder / "tools"
     target.mkdir(parents=True, exist_ok=True)
-    environment = {
-        **os.environ,
-        "CGO_ENABLED": "0",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
-        "GOFLAGS": "-buildvcs=false",
-    }
+    flags = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
     command = [find_go(cache_folder()), "build", "-trimpath", "-o", str(target), "./..."]
     subprocess.run(command, cwd=TOOLS, env={**os.environ, **flags}, check=True)
     return target
