@@ -84,7 +84,7 @@ def page(results: Results, first: float, held: dict[str, int], command: str) -> 
         "",
         f"Made by `{command}` on {os.cpu_count()} shared cores, Python {platform.python_version()}, Kubernetes 1.37,",
         f"TLS on both sides, {CONNECTIONS} keep-alive connections, everything on one machine. `direct` is the API",
-        "server itself, `go` a plain `httputil.ReverseProxy` that rewrites nothing, all interleaved in one run; medians of",
+        "server itself, `go` a plain `httputil.ReverseProxy` that rewrites nothing, interleaved in one run; medians of",
         "the rounds. Client, proxies and host share the machine: compare the figures with each other only.",
         "",
         "| | CPU us/request go | vcproxy | ratio | p50 ms direct | go | vcproxy | p99 ms direct | go | vcproxy |",
