@@ -1,0 +1,169 @@
+"""A scripted host, and a flow in front of it: a test reads as the trace of a request."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from multidict import CIMultiDict
+from prometheus_client import CollectorRegistry
+
+from vcproxy.access.authenticator import LiveRevocations, TokenAuthenticator
+from vcproxy.access.keys import Keys
+from vcproxy.access.limits import Limits
+from vcproxy.access.sealing import Sealer
+from vcproxy.access.tokens import Issuer
+from vcproxy.core.hosting import HostRequest, HostResponse
+from vcproxy.core.http import Reply
+from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.view import NamespaceInfo, Phase, TenantView
+from vcproxy.flow import Flow, Settings
+from vcproxy.host.catalog import Catalog
+from vcproxy.observe.account import Observer
+
+ACME = TenantId("acme")
+OLD = NamespaceInfo(0.0, "1")
+
+
+class Answer:
+    """What the host answers: a code, a JSON document or raw chunks, warnings."""
+
+    def __init__(self, code: int, body: Any = None, *, chunks: list[bytes] | None = None, warning: str = "") -> None:
+        self.status = code
+        self._chunks = chunks if chunks is not None else [json.dumps(body).encode()]
+        self.headers: Mapping[str, str] = CIMultiDict({"Warning": warning} if warning else {})
+        self.closed = False
+
+    def getall(self, name: str) -> list[str]:
+        return [self.headers[name]] if name in self.headers else []
+
+    async def read(self, limit: int) -> bytes:
+        return b"".join(self._chunks)[:limit]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedHost:
+    """Gives its answers in order and keeps what it was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.requests: list[HostRequest] = []
+
+    async def send(self, request: HostRequest) -> HostResponse:
+        self.requests.append(request)
+        assert self.answers, f"the host was asked once too often: {request.method} {request.target}"
+        return self.answers.pop(0)
+
+    async def close(self) -> None:
+        pass
+
+    @property
+    def asked(self) -> list[str]:
+        """Method and target of each request."""
+        return [f"{one.method} {one.target}" for one in self.requests]
+
+    def header(self, index: int, name: str) -> str | None:
+        return CIMultiDict(self.requests[index].headers).get(name)
+
+    def body(self, index: int = -1) -> Any:
+        return json.loads(self.requests[index].body or b"null")
+
+
+class ScriptedCall:
+    """A client's request."""
+
+    request_id = "id"
+
+    def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
+        self.method, self.target, self._headers, self._body = method, target.encode(), headers, body
+
+    def getall(self, name: str) -> list[str]:
+        return [value for key, value in self._headers if key.lower() == name.lower()]
+
+    async def read(self, limit: int) -> bytes:
+        return self._body[:limit]
+
+
+class ScriptedRegistry:
+    """One tenant, acme, with the namespaces given."""
+
+    def __init__(self, *namespaces: str, phase: Phase = Phase.ACTIVE) -> None:
+        spaces = {VirtualName(name): OLD for name in ("default", *namespaces)}
+        self.view: TenantView | None = TenantView(ACME, "uid-1", phase, namespaces=spaces)
+
+    def tenant(self, tenant: TenantId) -> TenantView | None:
+        return self.view if tenant == ACME else None
+
+    async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None:
+        return None
+
+
+class ScriptedChanges:
+    """A tenant whose namespaces stay as they are."""
+
+    def __init__(self, view: TenantView) -> None:
+        self._view = view
+
+    def namespaces(self) -> Mapping[VirtualName, NamespaceInfo] | None:
+        return self._view.namespaces
+
+    async def changed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+_SECRET = Keys.generate()
+
+
+class World:
+    """A flow before a scripted host, and a client of acme's administrator."""
+
+    def __init__(self, *answers: Answer, namespaces: tuple[str, ...] = ("web",), phase: Phase = Phase.ACTIVE) -> None:
+        self.host = ScriptedHost(*answers)
+        self.registry = ScriptedRegistry(*namespaces, phase=phase)
+        keys = Keys.from_secret(_SECRET)
+        self.issuer = Issuer(keys)
+        self.token = self.issuer.issue(ACME, "uid-1", "ann", ("tenant:admin",), 600, time.time())[0]
+        catalog = Catalog(self.host, address="cluster:443")
+        catalog.versions = frozenset({("", "v1"), ("apps", "v1"), ("authentication.k8s.io", "v1")})
+        self.flow = Flow(
+            authenticator=TokenAuthenticator(lambda: keys, LiveRevocations()),
+            registry=self.registry,
+            changes=ScriptedChanges,
+            catalog=catalog,
+            upstream=self.host,
+            sealer=Sealer(keys),
+            limits=Limits(in_flight=10, watches=10),
+            observer=Observer(CollectorRegistry()),
+            settings=Settings(1024, 5.0),
+        )
+
+    async def ask(
+        self, method: str, target: str, body: Any = None, *, media: str = "application/json", **headers: str
+    ) -> tuple[int, Any]:
+        """Code and document of the answer; `headers` are given with `_` for `-`."""
+        reply = await self.reply(method, target, body, media=media, **headers)
+        return reply.code, json.loads(reply.body) if reply.body else None
+
+    async def reply(
+        self, method: str, target: str, body: Any = None, *, media: str = "application/json", **headers: str
+    ) -> Reply:
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        given = {"Authorization": f"Bearer {self.token}", **{key.replace("_", "-"): v for key, v in headers.items()}}
+        sent = [(key, value) for key, value in given.items() if value]
+        if raw and media:
+            sent.append(("Content-Type", media))
+        return await self.flow.handle(ScriptedCall(method, target, sent, raw))
+
+
+def refusal(code: int, reason: str, message: str) -> Answer:
+    return Answer(code, {"kind": "Status", "apiVersion": "v1", "code": code, "reason": reason, "message": message})

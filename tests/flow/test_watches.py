@@ -1,0 +1,89 @@
+"""Watches as traces: events of several namespaces become one stream in the tenant's names."""
+
+import json
+from typing import Any
+
+from tests.flow.scripted import Answer, World, refusal
+
+
+def line(kind: str, namespace: str, name: str, version: str, **metadata: Any) -> bytes:
+    named = {"name": name, "namespace": f"acme-{namespace}"} if name else {}
+    event = {
+        "type": kind,
+        "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {**named, "resourceVersion": version, **metadata}},
+    }
+    return json.dumps(event).encode() + b"\n"
+
+
+async def events(world: World, target: str) -> list[tuple[str, str, str]]:
+    """Type, namespace/name and version of each event, until the watch ends."""
+    reply = await world.reply("GET", target)
+    assert reply.stream is not None, reply.body
+    got = [json.loads(chunk) async for chunk in reply.stream.chunks()]
+    await reply.stream.close()
+    return [
+        (
+            event["type"],
+            f"{event['object']['metadata'].get('namespace', '')}/{event['object']['metadata'].get('name', '')}",
+            event["object"]["metadata"].get("resourceVersion", ""),
+        )
+        for event in got
+    ]
+
+
+async def test_events_are_cut_anywhere_and_come_in_the_tenants_names() -> None:
+    raw = line("ADDED", "web", "a", "3") + line("DELETED", "web", "a", "4")
+    world = World(Answer(200, chunks=[raw[:10], raw[10:90], raw[90:]]))
+    got = await events(world, "/api/v1/namespaces/web/pods?watch=1&resourceVersion=2")
+    assert got == [("ADDED", "web/a", "3"), ("DELETED", "web/a", "4")]
+    assert "resourceVersion=2" in world.host.asked[0]
+    assert "allowWatchBookmarks=true" in world.host.asked[0]
+
+
+async def test_bookmarks_that_nobody_asked_for_do_not_pass() -> None:
+    world = World(Answer(200, chunks=[line("BOOKMARK", "web", "", "9"), line("ADDED", "web", "a", "10")]))
+    got = await events(world, "/api/v1/namespaces/web/pods?watch=1")
+    assert got == [("ADDED", "web/a", "10")]
+
+
+async def test_bookmarks_pass_where_they_are_asked_for() -> None:
+    world = World(Answer(200, chunks=[line("ADDED", "web", "a", "8"), line("BOOKMARK", "web", "", "9")]))
+    got = await events(world, "/api/v1/namespaces/web/pods?watch=1&allowWatchBookmarks=true")
+    assert got == [("ADDED", "web/a", "8"), ("BOOKMARK", "/", "9")]
+
+
+async def test_an_error_event_is_translated() -> None:
+    status = {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "in acme-web"}
+    raw = json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
+    world = World(Answer(200, chunks=[raw]))
+    reply = await world.reply("GET", "/api/v1/namespaces/web/pods?watch=1")
+    assert reply.stream is not None
+    got = [json.loads(chunk) async for chunk in reply.stream.chunks()]
+    await reply.stream.close()
+    assert got[0]["object"]["message"] == "in web"
+
+
+async def test_a_refusal_of_the_host_is_the_answer_and_everything_is_closed() -> None:
+    gone = refusal(410, "Expired", "too old resource version: 1 (5)")
+    other = Answer(200, chunks=[line("ADDED", "web", "a", "3")])
+    world = World(gone, other)
+    code, found = await world.ask("GET", "/api/v1/pods?watch=1&resourceVersion=1")
+    assert (code, found["reason"]) == (410, "Expired")
+    assert other.closed
+
+
+async def test_a_watch_takes_a_place_and_gives_it_back() -> None:
+    world = World(*[Answer(200, chunks=[]) for _ in range(12)])
+    for _ in range(12):
+        assert await events(world, "/api/v1/namespaces/web/pods?watch=1") == []
+
+
+async def test_events_of_objects_of_another_owner_do_not_pass() -> None:
+    def namespace(name: str, owner: str) -> bytes:
+        metadata = {"name": name, "resourceVersion": "3", "labels": {"vcproxy.io/tenant": owner}}
+        event = {"type": "ADDED", "object": {"kind": "Namespace", "apiVersion": "v1", "metadata": metadata}}
+        return json.dumps(event).encode() + b"\n"
+
+    world = World(Answer(200, chunks=[namespace("acme-web", "acme"), namespace("globex-web", "globex")]))
+    assert await events(world, "/api/v1/namespaces?watch=1") == [("ADDED", "/web", "3")]
+    assert world.host.header(0, "Impersonate-User") is None
