@@ -35,9 +35,7 @@ def filtered(aggregated: Document, visible: Visibility) -> Document:
         versions = [_version(name, version, visible) for version in group.get("versions") or ()]
         kept = [version for version in versions if version["resources"]]
         if kept:
-            metadata: Document = {"name": name} if name else {}
-            metadata["creationTimestamp"] = None
-            groups.append({"metadata": metadata, "versions": kept})
+            groups.append({"metadata": {"name": name} if name else {}, "versions": kept})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": groups}
 
 
@@ -101,54 +99,78 @@ def _api_group(group: Document) -> Document:
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def api_resource_list(aggregated: Document, group: str, version: str) -> Document | None:
-    """`/api/v1` and `/apis/<group>/<version>`, or None where there is no such version."""
+def storage_hashes(host: Document) -> dict[str, str]:
+    """The storageVersionHash of each resource, by name, in the host's own APIResourceList.
+
+    Aggregated discovery does not carry it, and it cannot be computed: it stands for the version in the host's storage.
+    """
+    return {
+        resource["name"]: resource["storageVersionHash"]
+        for resource in host.get("resources") or ()
+        if resource.get("storageVersionHash")
+    }
+
+
+def api_resource_list(
+    aggregated: Document, group: str, version: str, hashes: Mapping[str, str] | None = None
+) -> Document | None:
+    """`/api/v1` and `/apis/<group>/<version>`, or None where there is no such version.
+
+    `hashes` are the storageVersionHashes to show (`storage_hashes`), by name of the resource.
+    """
     for found in aggregated["items"]:
         if found["metadata"].get("name", "") != group:
             continue
         for served in found["versions"]:
             if served["version"] == version:
-                resources = [one for resource in served["resources"] for one in _api_resources(resource, group)]
+                resources = [
+                    one for resource in served["resources"] for one in _api_resources(resource, group, hashes or {})
+                ]
                 head = {"kind": "APIResourceList", "apiVersion": "v1"} if group else {"kind": "APIResourceList"}
                 name = f"{group}/{version}" if group else version
                 return {**head, "groupVersion": name, "resources": resources}
     return None
 
 
-def _api_resources(resource: Document, group: str) -> Iterable[Document]:
-    namespaced = resource.get("scope") == "Namespaced"
-    first: Document = {
-        "name": resource["resource"],
+def _api_resources(resource: Document, group: str, hashes: Mapping[str, str]) -> Iterable[Document]:
+    name, namespaced = resource["resource"], resource.get("scope") == "Namespaced"
+    kind = resource["responseKind"]["kind"]
+    yield {
+        "name": name,
         "singularName": resource.get("singularResource", ""),
         "namespaced": namespaced,
-        "kind": resource["responseKind"]["kind"],
+        "kind": kind,
         "verbs": resource["verbs"],
+        **{key: resource[key] for key in ("shortNames", "categories") if resource.get(key)},
+        **({"storageVersionHash": hashes[name]} if name in hashes else {}),
     }
-    for key in ("shortNames", "categories"):
-        if resource.get(key):
-            first[key] = resource[key]
-    yield first
     for sub in resource.get("subresources") or ():
-        kind = sub.get("responseKind") or {}
-        entry = {
-            "name": f"{resource['resource']}/{sub['subresource']}",
+        answered = sub.get("responseKind") or {}
+        yield {
+            "name": f"{name}/{sub['subresource']}",
             "singularName": "",
             "namespaced": namespaced,
-            "kind": kind.get("kind") or resource["responseKind"]["kind"],
+            **_foreign(answered, group),
+            "kind": answered.get("kind") or kind,
             "verbs": sub["verbs"],
         }
-        if kind.get("group", group) not in (group, ""):
-            entry = {**entry, "group": kind["group"], "version": kind["version"]}
-        yield entry
+
+
+def _foreign(kind: Document, group: str) -> Document:
+    """The group and version of a subresource's kind where it is of another group: a Scale, an Eviction."""
+    if kind.get("group", "") in (group, ""):
+        return {}
+    return {"group": kind["group"], "version": kind["version"]}
 
 
 def wants_aggregated(accept: str | None) -> bool:
-    """Whether a client prefers aggregated discovery of version v2 to the plain documents."""
-    for clause in media.clauses(accept or ""):
-        if clause.media != media.JSON:
-            continue
-        return _is_aggregated(clause.parameters) if "as" in clause.parameters else False
-    return False
+    """Whether a client gets aggregated discovery: where any clause asks for v2 of it as JSON, whatever stands before.
+
+    So the API server decides (apiserver's DiscoveryEndpointRestrictions, tried on 1.37); it gives no v2beta1 any more.
+    """
+    return any(
+        clause.media == media.JSON and _is_aggregated(clause.parameters) for clause in media.clauses(accept or "")
+    )
 
 
 def _is_aggregated(parameters: Mapping[str, str]) -> bool:
