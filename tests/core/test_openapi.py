@@ -319,6 +319,25 @@ def test_the_index_hides_a_version_of_which_nothing_is_left() -> None:
     assert beta not in openapi.index_v3(host, SERVED, SHOWN_GROUPS, "seed", VERSIONS)["paths"]
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("version", True),
+        ("api", True),
+        ("api/v1", True),
+        ("apis/apps", True),
+        ("apis/apps/v1", True),
+        ("api/v2", False),
+        ("apis/apps/v1beta1", False),
+        ("apis/rbac.authorization.k8s.io/v1", False),
+        ("apis/vcproxy.io/v1alpha1", False),
+        ("openid/v1/jwks", False),
+    ],
+)
+def test_a_document_of_version_3_is_shown_if_something_of_its_version_is_left(key: str, shown: bool) -> None:
+    assert openapi.shown_v3(key, SERVED, SHOWN_GROUPS, VERSIONS) is shown
+
+
 # What clients ask for ------------------------------------------------------------------------------------------------
 
 

@@ -186,14 +186,22 @@ def index_v3(
     rules = f"{seed}:{sorted(groups)}"
     paths = {}
     for key, entry in (document.get("paths") or {}).items():
-        if path_visible(f"/{key}/", visible, groups) and _is_served(key, versions):
+        if shown_v3(key, visible, groups, versions):
             base, _, digest = str(entry.get("serverRelativeURL", "")).partition("?hash=")
             own = hashlib.sha256(f"{rules}:{digest}".encode()).hexdigest().upper()
             paths[key] = {"serverRelativeURL": f"{base}?hash={own}"}
     return {"paths": paths}
 
 
-def _is_served(key: str, versions: frozenset[tuple[str, str]] | None) -> bool:
+def shown_v3(
+    key: str,
+    visible: Visibility,
+    groups: frozenset[str],
+    versions: frozenset[tuple[str, str]] | None = None,
+) -> bool:
+    """Whether a document of version 3 (`apis/apps/v1`, as the index names it) is shown; arguments as of `index_v3`."""
+    if not path_visible(f"/{key}/", visible, groups):
+        return False
     match key.split("/"):
         case ["api", version]:
             return versions is None or ("", version) in versions
