@@ -38,6 +38,7 @@ class Catalog:
         self._timeout = timeout
         self._visible = kinds.Served()
         self._kinds = frozenset((row.group, row.kind) for row in kinds.served())
+        self._seed = _seed()
         self._core: dict[str, Any] = {"items": []}
         self._groups: dict[str, Any] = {"items": []}
         self._openapi: dict[str, tuple[float, str, bytes]] = {}
@@ -137,21 +138,16 @@ class Catalog:
     # OpenAPI -----------------------------------------------------------------------------------------------------
 
     async def _openapi_reply(self, request: ApiRequest, call: Call) -> Reply:
-        accept = [clause.media for clause in media.clauses(single(call, "Accept") or media.JSON)]
-        if request.path == "/openapi/v2" and openapi.V2_PROTOBUF in accept[:1]:
-            key, content_type = "v2.pb", openapi.V2_PROTOBUF_ANSWER
-        elif any(offered in (media.JSON, "*/*", "application/*") for offered in accept):
-            key, content_type = request.path, media.JSON
-        else:
-            raise status.not_acceptable(media.JSON)
+        content_type = openapi.negotiated(request.path, single(call, "Accept"))
+        key = request.path if content_type == media.JSON else "v2.pb"
         return await _tagged(await self._filtered(key, request.path), content_type, call)
 
     async def _filtered(self, key: str, path: str) -> bytes:
         """A filtered document, made again when the host's own changed; one maker at a time for each."""
-        groups = frozenset(group for group, _ in self.versions)
-        if path.startswith("/openapi/v3/") and not openapi.path_visible(
-            path[len("/openapi/v3") :] + "/", self._visible, groups
-        ):
+        versions = self.versions
+        groups = frozenset(group for group, _ in versions)
+        _, _, document = path.partition("/openapi/v3/")
+        if document and not openapi.shown_v3(document, self._visible, groups, versions):
             raise status.no_such_path()
         async with self._locks.setdefault(key, asyncio.Lock()):
             read, tag, made = self._openapi.get(key, (float("-inf"), "", b""))
@@ -159,23 +155,25 @@ class Catalog:
                 return made
             accept = openapi.V2_PROTOBUF if key == "v2.pb" else media.JSON
             raw = await self._raw(path, accept)
-            new = hashlib.sha256(raw).hexdigest()
+            new = f"{hashlib.sha256(raw).hexdigest()}:{sorted(versions)}"
             if new != tag:
-                made = await asyncio.to_thread(await self._filter(key, path, groups), raw)
+                made = await asyncio.to_thread(await self._filter(key, path, versions), raw)
             while len(self._openapi) >= OPENAPI_KEPT and key not in self._openapi:
                 del self._openapi[next(iter(self._openapi))]
             self._openapi[key] = time.monotonic(), new, made
             return made
 
-    async def _filter(self, key: str, path: str, groups: frozenset[str]) -> Callable[[bytes], bytes]:
+    async def _filter(self, key: str, path: str, versions: frozenset[tuple[str, str]]) -> Callable[[bytes], bytes]:
         """What makes the tenant's document of the host's; runs in a thread, since version 2 takes a second."""
+        groups = frozenset(group for group, _ in versions)
         if key == "v2.pb":
             shown = msgspec.json.decode(await self._filtered("/openapi/v2", "/openapi/v2"))
             paths, definitions = frozenset(shown["paths"]), frozenset(shown["definitions"])
-            return lambda raw: openapi.filter_v2_protobuf(raw, paths, definitions)
+            return lambda raw: _checked(openapi.filter_v2_protobuf(raw, paths, definitions))
         if path == "/openapi/v3":
-            seed = hashlib.sha256(repr(sorted(self._kinds)).encode()).hexdigest()
-            return lambda raw: _json(openapi.index_v3(msgspec.json.decode(raw), self._visible, groups, seed))
+            return lambda raw: _json(
+                openapi.index_v3(msgspec.json.decode(raw), self._visible, groups, self._seed, versions)
+            )
         filter_document = openapi.filter_v2 if path == "/openapi/v2" else openapi.filter_v3
         return lambda raw: _json(filter_document(msgspec.json.decode(raw), self._visible, groups, self._kinds))
 
@@ -191,8 +189,20 @@ class Catalog:
             await response.close()
 
 
+def _seed() -> str:
+    """What stands for the table of kinds in hashes: another when a kind, verb or subresource is shown or hidden."""
+    rows = sorted(
+        (*row.key, row.kind, sorted(row.verbs), sorted(set(row.subresources) - row.hidden_subresources))
+        for row in kinds.served()
+    )
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
 def _json(document: dict[str, Any]) -> bytes:
-    raw = msgspec.json.encode(document)
+    return _checked(msgspec.json.encode(document))
+
+
+def _checked(raw: bytes) -> bytes:
     if RESERVED_PREFIX.encode() in raw:  # the filter keeps built-in kinds only; this would be a fault of ours
         raise AssertionError("a document of the host's own kinds got through")
     return raw

@@ -6,6 +6,7 @@ our names without that label belongs to somebody else: then nothing is touched.
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import Any, Final
@@ -215,7 +216,17 @@ class Installer:
             if not dry_run:
                 await self._api.delete(path(document), there["metadata"]["uid"])
             changes.append(Change(document["kind"], document["metadata"]["name"], "removed"))
+        if changes and not dry_run:
+            await self._wait_gone()
         return changes
+
+    async def _wait_gone(self) -> None:
+        """Until the host has removed our namespace: an installation right after would find it Terminating."""
+        self._say("waiting until the host has removed everything ...")
+        with contextlib.suppress(TimeoutError):  # it goes on by itself
+            async with asyncio.timeout(READY_DEADLINE):
+                while await self._api.get(path_of("v1", "namespaces", name=NAMESPACE)):  # noqa: ASYNC110 - the host tells nobody
+                    await asyncio.sleep(0.2)
 
     async def _refuse_tenants(self) -> None:
         if not await self._served():
