@@ -120,8 +120,8 @@ def main() -> int:
         results = measured(stage, given.rounds, given.scale)
         first = first_configmap(stage)
         held = memory(stage, given.memory) if given.memory else {}
-    command = "make bench" if given.rounds == 7 else f"python -m e2e.bench --rounds {given.rounds}"
-    text = page(results, first, held, command + (f" with --memory {given.memory:.0f}" if held else ""))
+    command = "python -m e2e.bench" + "".join(f" {word}" for word in sys.argv[1:])
+    text = page(results, first, held, command)
     if given.write:
         PAGE.write_text(text)
     print(json.dumps(_plain(results, first, held), indent=2) if given.form == "json" else text)
