@@ -145,6 +145,7 @@ WRITES: list[tuple[str, str, Any, str]] = [
     ("DELETE", "/api/v1/namespaces/default", None, ""),
     ("PATCH", "/api/v1/namespaces/web", {"metadata": {"labels": {"a": "!"}}}, "application/merge-patch+json"),
     ("PATCH", "/api/v1/namespaces/web", {"spec": {"finalizers": 1}}, "application/merge-patch+json"),
+    ("PATCH", "/api/v1/namespaces/web", {"metadata": {"name": "other"}}, "application/merge-patch+json"),
     ("PUT", "/api/v1/namespaces/web/finalize", {"metadata": {"name": "other"}}, ""),
 ]
 

@@ -85,7 +85,9 @@ def _same(value: Any, scope: Scope) -> Any:
 
 
 def namespace_up(value: str, scope: Scope) -> str:
-    return up(scope.tenant, VirtualName(value))
+    host = up(scope.tenant, VirtualName(value))
+    scope.learned.add(host)  # the host may name it in a refusal, whether it exists or not
+    return host
 
 
 def namespace_down(value: str, scope: Scope) -> str:
