@@ -71,6 +71,9 @@ class _Call:
             raise ApiError(Status(408, "Timeout", "the body of the request did not come in time")) from None
         return b"".join(parts)
 
+    def claim(self, owner: str) -> None:
+        pass
+
 
 class _Answer(web.StreamResponse):
     """An answer that does not say which library made it."""

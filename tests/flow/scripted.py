@@ -90,6 +90,9 @@ class ScriptedCall:
     async def read(self, limit: int) -> bytes:
         return self._body[:limit]
 
+    def claim(self, owner: str) -> None:
+        pass
+
 
 class ScriptedRegistry:
     """One tenant, acme, with the namespaces given."""

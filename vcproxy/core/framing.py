@@ -1,8 +1,13 @@
-"""Watch streams: JSON events, a line each, cut from chunks of any size."""
+"""Framing: lines of JSON cut from chunks of any size, and chunks of HTTP/1.1 made of data."""
 
 from collections.abc import Iterator
 
 from vcproxy.core.status import bad_gateway
+
+
+def chunk(data: bytes) -> bytes:
+    """Data as one chunk of a chunked body (RFC 9112 7.1). Empty data would end the body, so it gives nothing."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 class Frames:

@@ -5,15 +5,21 @@ from typing import Protocol
 
 import msgspec
 
+from vcproxy.core.http import Pipe
+
 
 class HostRequest(msgspec.Struct, frozen=True):
-    """One request to the host. `target` is path and query, rendered; `timeout` is seconds to the answer's head."""
+    """One request to the host. `target` is path and query, rendered; `timeout` is seconds to the answer's head.
+
+    `owner` is whose share of the connections it takes (a tenant; empty: the proxy's own, which has no cap).
+    """
 
     method: str
     target: str
     headers: Sequence[tuple[str, str]] = ()
     body: bytes | None = None
     timeout: float = 30.0
+    owner: str = ""
 
 
 class HostResponse(Protocol):
@@ -46,7 +52,15 @@ class Upstream(Protocol):
     """The way to the host under one credential."""
 
     async def send(self, request: HostRequest) -> HostResponse:
-        """Raises ApiError: 502 unreachable, 503 too many connections, 504 no answer within `request.timeout`."""
+        """Raises ApiError: 502 unreachable, 429 too many connections, 504 no answer within `request.timeout`."""
         ...
 
     async def close(self) -> None: ...
+
+
+class Tunnels(Protocol):
+    """The way to the host for requests that switch protocols."""
+
+    async def upgrade(self, request: HostRequest) -> tuple[HostResponse, Pipe | None]:
+        """Ask to switch protocols. The pipe is there only after a 101; any other answer is one like all others."""
+        ...

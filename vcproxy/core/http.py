@@ -32,6 +32,10 @@ class Call(Protocol):
         """The whole body. Raises ApiError 413 when it is longer than `limit` bytes, 408 when it does not come."""
         ...
 
+    def claim(self, owner: str) -> None:
+        """Count the connection as this owner's. Raises ApiError 429 when the owner holds too many."""
+        ...
+
 
 class Stream(Protocol):
     """A body that comes bit by bit. `close` ends what stands behind it, whether it was read to its end or not."""
@@ -41,13 +45,74 @@ class Stream(Protocol):
     async def close(self) -> None: ...
 
 
+class Sink(Protocol):
+    """A client's end of a running answer, for what pushes into it. Nothing here waits."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether more waits for the client than it should: write nothing before `Feed.resume`."""
+        ...
+
+    def write(self, frames: bytes) -> None:
+        """Write chunks that are framed already (core.framing.chunk), so that many sinks can share one."""
+        ...
+
+    def end(self) -> None:
+        """End the answer cleanly, with its last chunk."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection off: the client shall not take the answer for a whole one."""
+        ...
+
+
+class Feed(Protocol):
+    """A body that is pushed into its sink when there is something: no task and no wait for each client.
+
+    The listener calls `start` once the head is written, `resume` when a blocked client has read on, `drain` when it
+    is about to end all answers, and `stop` once, when the answer has ended in whatever way.
+    """
+
+    def start(self, sink: Sink) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def drain(self) -> None:
+        """Write what is to be written last, then end the sink."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+class Pipe(Protocol):
+    """One end of a tunnel: bytes both ways. Nothing here waits."""
+
+    def connect(self, peer: "Pipe") -> None:
+        """From now on all bytes that come here are written to `peer`, those first that came already."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def pause(self) -> None:
+        """Read no more: the peer is behind."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        """Send what waits, then end. The peer is closed with it. Idempotent."""
+        ...
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """What the client gets: a code, headers, and a body that is whole or a stream."""
+    """What the client gets: a code, headers, and a body that is whole, a stream or a feed, or a tunnel (code 101)."""
 
     code: int
     headers: Headers = ()
     body: bytes = b""
     stream: Stream | None = None
+    feed: Feed | None = None
+    tunnel: Pipe | None = None
 
 
 def single(call: Call, name: str) -> str | None:
