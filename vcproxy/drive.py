@@ -1,0 +1,115 @@
+"""Coroutines driven by hand: the way of a request without a task for each of them.
+
+A task, its future and the turns of the loop between them cost more than all the steps of a small request. A `Drive`
+runs a coroutine in the stack of whoever has news for it: it starts at once, and where the coroutine awaits a `Signal`
+it goes on the moment that the signal is set. asyncio's own futures (tasks, events, locks, sleeps) can be awaited too.
+What cannot be used there is what asks for the current task: `asyncio.timeout`; such code belongs into a task that is
+awaited. A Signal may also be awaited inside a task, where it behaves as a future does.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Signal(Generic[T]):
+    """One result, set once, that at most one waits for."""
+
+    __slots__ = ("_done", "_error", "_value", "waiter")
+
+    def __init__(self) -> None:
+        self._done = False
+        self._error: BaseException | None = None
+        self._value: T | None = None
+        self.waiter: Callable[[], None] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._done
+
+    def set(self, value: T) -> None:
+        """Give the result; whoever waits goes on before this returns. Does nothing once done."""
+        if not self._done:
+            self._done, self._value = True, value
+            self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Let the waiter fail. Does nothing once done."""
+        if not self._done:
+            self._done, self._error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            waiter()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self._done:
+            if asyncio.current_task() is None:
+                yield self
+            else:
+                yield from self._future()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def _future(self) -> Generator[Any, None, None]:
+        future = asyncio.get_running_loop().create_future()
+        self.waiter = lambda: None if future.done() else future.set_result(None)
+        yield from future
+
+
+class Drive(Generic[T]):
+    """Runs one coroutine to its end. `ended` is called once, with the result or with the error."""
+
+    __slots__ = ("_coroutine", "_ended", "_error", "_waits_for")
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], ended: Callable[[T | None, BaseException | None], None]
+    ) -> None:
+        self._coroutine = coroutine
+        self._ended = ended
+        self._waits_for: Any = None
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Run until the first wait, or to the end."""
+        self._step()
+
+    def cancel(self) -> None:
+        """Let the coroutine fail with CancelledError where it waits."""
+        waits_for, self._waits_for = self._waits_for, None
+        if isinstance(waits_for, Signal):
+            waits_for.waiter = None
+            self._error = asyncio.CancelledError()
+            self._step()
+        elif waits_for is not None:
+            waits_for.cancel()
+
+    def _step(self) -> None:
+        error, self._error = self._error, None
+        try:
+            yielded = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+        except StopIteration as stop:
+            self._ended(stop.value, None)
+        except BaseException as raised:  # the driver is the last that could take it: it hands it on
+            self._ended(None, raised)
+        else:
+            self._wait(yielded)
+
+    def _wait(self, yielded: Any) -> None:
+        self._waits_for = yielded
+        if isinstance(yielded, Signal):
+            yielded.waiter = self._step
+        elif yielded is None:  # asyncio.sleep(0)
+            self._waits_for = asyncio.get_running_loop().call_soon(self._step)
+        else:
+            yielded._asyncio_future_blocking = False  # what a task does with the future that it is given
+            yielded.add_done_callback(self._woken)
+
+    def _woken(self, future: Any) -> None:
+        self._waits_for = None
+        self._step()

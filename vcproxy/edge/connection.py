@@ -1,0 +1,493 @@
+"""One connection of a client: requests in, answers out, in order, one at a time.
+
+    data_received -> Reader -> calls -> Drive(handler) -> Reply -> bytes | stream | feed | tunnel
+
+An answer that is whole is written in the stack of whatever completed it. A stream is copied by a task of its own, a
+feed is pushed into the connection by whoever has news, a tunnel hands the bytes on. At any time the connection has one
+deadline, and the listener's sweep calls `expired` when it has passed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, cast
+
+from vcproxy.core import framing, http
+from vcproxy.core.http import Call, Feed, Pipe, Reply
+from vcproxy.core.status import ApiError, Status
+from vcproxy.drive import Drive, Signal
+from vcproxy.edge import writing
+from vcproxy.edge.call import ClientCall, late
+from vcproxy.edge.reader import Head, Malformed, Reader
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+FIRST_BYTE: Final = 30.0
+"""Seconds in which a new connection must begin a request."""
+HEAD: Final = 15.0
+"""Seconds in which a head that has begun must be whole."""
+BODY: Final = 60.0
+"""Seconds in which a body that is waited for must be whole."""
+WRITE: Final = 60.0
+"""Seconds in which a client that is behind must have read something."""
+STREAM: Final = 3600.0
+"""The same for what people read at their own pace: `kubectl logs -f | less`."""
+LINGER: Final = 2.0
+"""Seconds for which a client may go on sending after its last answer, so that it can read that answer."""
+PIPELINED: Final = 64
+"""Requests that may wait for the one before."""
+EARLY_TUNNEL: Final = 65536
+"""Bytes that may follow a request to switch protocols before it is answered."""
+NEVER: Final = float("inf")
+
+
+class Edge(Protocol):
+    """What a connection needs of its listener."""
+
+    @property
+    def handler(self) -> Handler: ...
+    @property
+    def head_limit(self) -> int: ...
+    @property
+    def keepalive(self) -> float: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def date(self) -> bytes: ...
+    @property
+    def renderer(self) -> writing.Renderer: ...
+
+    def now(self) -> float: ...
+    def next_id(self) -> str: ...
+    def opened(self, connection: "Connection", sock: socket.socket | None) -> None:
+        """Raises ApiError where there are too many connections."""
+        ...
+
+    def closed(self, connection: "Connection") -> None: ...
+    def claim(self, connection: "Connection", owner: str) -> None:
+        """Raises ApiError 429."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, and the Wire of its calls."""
+
+    __slots__ = (
+        "_advancing", "_calls", "_current", "_drained", "_drive", "_edge", "_ending", "_feed", "_held", "_incoming",
+        "_peer", "_reader", "_rest", "_state", "_task", "_transport", "blocked", "deadline", "owner", "unsent",
+    )  # fmt: skip
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._reader = Reader(self, edge.head_limit)
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._calls: deque[ClientCall | Malformed] = deque()
+        self._incoming: ClientCall | None = None
+        self._current: ClientCall | None = None
+        self._drive: Drive[Reply] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._feed: Feed | None = None
+        self._peer: Pipe | None = None
+        self._rest: bytearray | None = None
+        self._drained: Signal[None] | None = None
+        self._advancing = self._held = self._ending = False
+        self._state: tuple[str, float] = ("", NEVER)
+        self.blocked = False
+        self.deadline = NEVER
+        self.owner = ""
+        self.unsent = 0
+
+    # The transport -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.deadline = self._edge.now() + FIRST_BYTE
+        try:
+            self._edge.opened(self, transport.get_extra_info("socket"))
+        except ApiError as refusal:
+            self._write_whole(http.refused(refusal.status), close=True)
+            self._linger()
+
+    def data_received(self, data: bytes) -> None:
+        if self._peer is not None:
+            self._peer.write(data)
+        elif self._ending:
+            pass  # read and forgotten, so that the client gets to read its last answer
+        elif self._rest is not None:
+            self._early(data)
+        else:
+            self._read(data)
+
+    def eof_received(self) -> bool:
+        return False  # a client that has said all it wants takes no answer: HTTP/1.1 over TLS knows no half-closed end
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._edge.closed(self)
+        self._ending = True
+        self._calls.clear()
+        if self._drive is not None:
+            self._drive.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self._stop_feed()
+        if self._peer is not None:
+            self._peer.close()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self.unsent = self._transport.get_write_buffer_size()
+        self._mark()
+        if self._peer is not None:
+            self._peer.pause()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self._mark()
+        if self._peer is not None:
+            self._peer.resume()
+        if self._drained is not None:
+            self._drained.set(None)
+        if self._feed is not None:
+            self._feed.resume()
+        self._advance()
+
+    # Reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+        except Malformed as malformed:
+            self._malformed(malformed)
+        self._advance()
+        self._mark()
+
+    def _malformed(self, malformed: Malformed) -> None:
+        """Requests before it are answered first; the rest of the input is never looked at."""
+        self._calls.append(malformed)
+        if self._incoming is not None and not self._incoming.complete:
+            self._calls.pop()  # the body of a request is at fault: the request gets the Status
+            self._incoming.fail(ApiError(Status(malformed.code, malformed.reason, malformed.message)))
+        self._rest = bytearray()
+
+    def _early(self, data: bytes) -> None:
+        assert self._rest is not None
+        if len(self._rest) < EARLY_TUNNEL:
+            self._rest += data
+        else:
+            self.hold()
+
+    def head(self, head: Head) -> None:
+        if len(self._calls) >= PIPELINED:
+            raise Malformed("too many requests wait for the one before")
+        self._incoming = ClientCall(head, self, self._edge.next_id())
+        self._calls.append(self._incoming)
+
+    def body(self, data: bytes) -> None:
+        assert self._incoming is not None
+        self._incoming.take(data)
+
+    def end(self) -> None:
+        assert self._incoming is not None
+        self._incoming.end()
+
+    def upgraded(self, rest: bytes) -> None:
+        self._rest = bytearray(rest)
+
+    # What a call asks of its connection ----------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        if not self._held:
+            self._held = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._incoming is not None and self._incoming.expects and not self._transport.is_closing():
+            self._transport.write(writing.CONTINUE)
+        self._unhold()
+        self._mark()
+
+    def claim(self, owner: str) -> None:
+        if owner != self.owner:
+            self._edge.claim(self, owner)
+
+    def _unhold(self) -> None:
+        if self._held and not self._transport.is_closing():
+            self._held = False
+            self._transport.resume_reading()
+
+    # Answering ---------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Begin the next request when there is one and nothing is before it."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._calls and self._current is None and not self._ending and not self.blocked:
+            self._begin(self._calls.popleft())
+        self._advancing = False
+
+    def _begin(self, call: ClientCall | Malformed) -> None:
+        if isinstance(call, Malformed):
+            headers, body = writing.refusal(call)
+            self._write_whole(Reply(call.code, headers, body), close=True)
+            self._linger()
+            return
+        self._current = call
+        self._state = ("", NEVER)
+        self.deadline = NEVER
+        self._drive = Drive(cast(Any, self._edge.handler(call)), self._answered)
+        self._drive.start()
+
+    def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
+        self._drive = None
+        if self._transport.is_closing() or self._ending:
+            self._give_up(reply)
+        elif reply is None:
+            if not isinstance(error, asyncio.CancelledError):
+                log.error("the handler failed", exc_info=error)
+            self._transport.abort()
+        else:
+            self._reply(reply)
+
+    def _give_up(self, reply: Reply | None) -> None:
+        """The client went away while its answer was made: what stands behind the answer is ended."""
+        if reply is not None and reply.feed is not None:
+            reply.feed.stop()
+        if reply is not None and reply.tunnel is not None:
+            reply.tunnel.close()
+        if reply is not None and reply.stream is not None:
+            self._task = asyncio.ensure_future(reply.stream.close())
+
+    def _reply(self, reply: Reply) -> None:
+        if reply.tunnel is not None:
+            self._open_tunnel(reply, reply.tunnel)
+        elif reply.feed is not None:
+            self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
+            self._feed = reply.feed
+            reply.feed.start(FeedSink(self))
+        elif reply.stream is not None:
+            self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
+            self._task = asyncio.create_task(self._copy(reply.stream))
+        else:
+            self._write_whole(reply, close=self._last)
+            self._finish()
+
+    @property
+    def _last(self) -> bool:
+        """Whether the answer of now is the last of this connection."""
+        call = self._current
+        return call is None or call.close or not call.complete or self._rest is not None or self._edge.draining
+
+    def _write_whole(self, reply: Reply, *, close: bool) -> None:
+        head = self._edge.renderer.head(reply.code, reply.headers)
+        bodiless = reply.code == 304 or (self._current is not None and self._current.method == "HEAD")
+        self._transport.write(
+            b"%bDate: %b\r\n%bContent-Length: %d\r\n\r\n%b"
+            % (head, self._edge.date, _CLOSE if close else b"", len(reply.body), b"" if bodiless else reply.body)
+        )
+
+    def _write_head(self, reply: Reply, framing_header: bytes, *, close: bool) -> None:
+        head = self._edge.renderer.head(reply.code, reply.headers)
+        self._transport.write(
+            b"%bDate: %b\r\n%b%b\r\n" % (head, self._edge.date, _CLOSE if close else b"", framing_header)
+        )
+
+    def _finish(self) -> None:
+        """The answer of the current request is written."""
+        last = self._last
+        self._current = None
+        if last:
+            self._linger()
+        else:
+            self._unhold()
+            self._advance()
+            self._mark()
+
+    def _linger(self) -> None:
+        """End the connection; a client that is still sending is read on a while, or a reset would cost it its answer."""
+        call, self._current = self._incoming, None
+        self._ending = True
+        self._calls.clear()
+        if (call is None or call.complete) and self._reader.between:
+            self._transport.close()
+            return
+        self._unhold()
+        self.deadline = self._edge.now() + LINGER
+
+    # Streams and feeds -------------------------------------------------------------------------------------------
+
+    async def _copy(self, stream: http.Stream) -> None:
+        """A body that comes bit by bit. It ends cleanly when drained, and breaks off when the host's breaks."""
+        try:
+            async for data in stream.chunks():
+                self._transport.write(framing.chunk(data))
+                if self.blocked:
+                    self._drained = Signal()
+                    await self._drained
+        except asyncio.CancelledError:
+            if not self._edge.draining:
+                raise
+        except Exception as error:
+            log.debug("a stream broke off: %s", type(error).__name__)
+            self._transport.abort()
+            return
+        finally:
+            self._task = None
+            await stream.close()
+        self.end_answer()
+
+    def write(self, frames: bytes) -> None:
+        """Bytes of a feed (in chunks) or of a tunnel."""
+        if not self._transport.is_closing():
+            self._transport.write(frames)
+
+    def end_answer(self) -> None:
+        """The last chunk, and on to the next request."""
+        if not self._transport.is_closing():
+            self._transport.write(writing.LAST_CHUNK)
+            self._finish()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def end_feed(self) -> None:
+        self._stop_feed()
+        self.end_answer()
+
+    def _stop_feed(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.stop()
+
+    # Tunnels -----------------------------------------------------------------------------------------------------
+
+    def _open_tunnel(self, reply: Reply, peer: Pipe) -> None:
+        self._write_head(reply, b"", close=False)
+        self._peer = peer
+        self.deadline = NEVER
+        rest, self._rest = self._rest, None
+        if rest:
+            peer.write(bytes(rest))
+        peer.connect(ClientPipe(self))
+        self._unhold()
+
+    def pause_reading(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Send what waits, then end."""
+        self._ending = True
+        self._transport.close()
+
+    # Deadlines ---------------------------------------------------------------------------------------------------
+
+    def _mark(self) -> None:
+        """Set the one deadline of the state of now; in the same state it stays, so that a trickle wins no time."""
+        state = self._waits()
+        if not self._ending and state != self._state:
+            self._state = state
+            self.deadline = self._edge.now() + state[1]
+
+    def _waits(self) -> tuple[str, float]:
+        """What the client has to do now, and within how many seconds."""
+        if self._peer is not None:
+            return "tunnel", NEVER
+        if self.blocked:
+            return ("read on", STREAM) if self._task is not None else ("read", WRITE)
+        if self._current is not None:
+            return ("body", BODY) if self._current.waiting else ("", NEVER)
+        return ("idle", self._edge.keepalive) if self._reader.between else ("head", HEAD)
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        if self._ending:
+            self._transport.abort() if self._transport.is_closing() else self._transport.close()
+            self.deadline = self._edge.now() + LINGER
+        elif self.blocked:
+            self._expect_progress()
+        elif self._current is not None:
+            self._current.fail(late())
+        else:
+            self._transport.close()  # idle, or a head that does not come: there is no request to answer
+
+    def _expect_progress(self) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent >= self.unsent:
+            self._transport.abort()
+        self.unsent = unsent
+        self.deadline = self._edge.now() + self._state[1]
+
+    def drain(self) -> None:
+        """The listener ends: streams and feeds end with a clean last chunk, what is idle goes, the rest may finish."""
+        if self._feed is not None:
+            self._feed.drain()
+        elif self._task is not None:
+            self._task.cancel("drain")
+        elif self._current is None and self._peer is None and self._reader.between:
+            self._transport.close()
+
+    def __repr__(self) -> str:
+        state = (
+            "tunnel" if self._peer else "feed" if self._feed else "stream" if self._task else "ending" if self._ending
+            else "answering" if self._current else "idle" if self._reader.between else "reading"
+        )  # fmt: skip
+        return f"<client {state}{' blocked' if self.blocked else ''} waiting={len(self._calls)}>"
+
+
+_CLOSE: Final = b"Connection: close\r\n"
+
+
+class FeedSink:
+    """The connection as its feed sees it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def blocked(self) -> bool:
+        return self._connection.blocked
+
+    def write(self, frames: bytes) -> None:
+        self._connection.write(frames)
+
+    def end(self) -> None:
+        self._connection.end_feed()
+
+    def abort(self) -> None:
+        self._connection.abort()
+
+
+class ClientPipe:
+    """The connection as the other end of its tunnel sees it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def connect(self, peer: Pipe) -> None:
+        """The connection knows its peer already."""
+
+    def write(self, data: bytes) -> None:
+        self._connection.write(data)
+
+    def pause(self) -> None:
+        self._connection.pause_reading()
+
+    def resume(self) -> None:
+        self._connection.resume_reading()
+
+    def close(self) -> None:
+        self._connection.close()
