@@ -1,11 +1,11 @@
 # What people and continuous integration call; the work is done in scripts/ and e2e/.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e bench up down setup
+.PHONY: help demo test check unit e2e bench bench-ratio up down setup
 python := .venv/bin/python
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup  ## two tenants on one API server, shown with real kubectl commands; leaves nothing running
 	@$(python) -m e2e.demo
@@ -22,8 +22,11 @@ unit: setup  ## the unit tests alone
 e2e: setup  ## end-to-end tests against a real API server
 	@$(python) -m e2e.steps e2e
 
-bench: setup  ## figures: direct, vcproxy and a plain Go proxy side by side
+bench: setup  ## figures: direct, vcproxy, a plain Go proxy and nginx side by side, about ten minutes
 	@$(python) -m e2e.bench
+
+bench-ratio: setup  ## CPU of a get through vcproxy over that of Go's plain ReverseProxy: the last line is one number
+	@$(python) -m e2e.bench.ratio
 
 up: setup  ## cluster, proxy and the tenants acme and globex, left running; kubeconfigs in .dev/
 	@$(python) -m e2e.dev up

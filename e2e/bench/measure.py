@@ -1,16 +1,28 @@
-"""One measurement: a bounded load on one address, and the CPU that a process spent meanwhile."""
+"""Measuring a process from outside while a bounded load runs: CPU, wake-ups, memory; the same way for every program."""
 
+import contextlib
 import json
 import os
+import shutil
+import signal
 import statistics
 import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 DEADLINE: Final = 120.0
-_TICK: Final = os.sysconf("SC_CLK_TCK")
+"""Seconds after which a load that does not end is ended."""
+_CPUCLOCK_SCHED: Final = 2
+_ATTACH: Final = 0.4
+"""Seconds in which `perf` is attached; it does not say when."""
+WAITS: Final = ("epoll_wait", "epoll_pwait")
+WRITES: Final = ("write", "writev", "sendto", "sendmsg")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -22,51 +34,173 @@ class Target(msgspec.Struct, frozen=True):
     pid: int
 
 
-class Work(msgspec.Struct, frozen=True):
-    """What is asked for: a path by target name (a tenant's names are others than the host's), and how often."""
+class Usage(msgspec.Struct, frozen=True):
+    """What a process and its children have spent so far: CPU seconds, user and system, and voluntary switches."""
 
-    name: str
-    paths: dict[str, str]
-    requests: int
-    create: bool = False
+    cpu: float
+    switches: int
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One round on one target: CPU microseconds a request (0 without a process), milliseconds at p50 and p99."""
+    """One round on one target: CPU microseconds and wake-ups a request (0 without a process), requests a second,
+    milliseconds at p50 and p99, and how many requests that was."""
 
     cpu: float
+    wakeups: float
+    rate: float
     p50: float
     p99: float
+    requests: float
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it: nginx and a proxy with several workers have children."""
+    found, waiting = [], [pid]
+    while waiting:
+        found.append(waiting.pop())
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{found[-1]}/task").iterdir():
+                waiting += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU that a process has spent, user and system, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    """CPU of a process, exact to nanoseconds (/proc/PID/stat counts ticks of 10 ms): clock_getcpuclockid(3)."""
+    return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
+
+
+def usage(pid: int) -> Usage:
+    """Of a process and its children; nothing for pid 0."""
+    pids = family(pid) if pid else []
+    return Usage(sum(cpu_seconds(one) for one in pids), sum(_switches(one) for one in pids))
+
+
+def _switches(pid: int) -> int:
+    """Times that a thread of it went to sleep by itself: each is followed by a wake-up."""
+    return sum(_status(task / "status", "voluntary_ctxt_switches:") for task in Path(f"/proc/{pid}/task").iterdir())
 
 
 def memory_kib(pid: int) -> int:
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
+    """Resident memory of a process and its children."""
+    return sum(_status(Path(f"/proc/{one}/status"), "VmRSS:") for one in family(pid))
+
+
+def _status(path: Path, field: str) -> int:
+    with contextlib.suppress(OSError):  # a thread may end meanwhile
+        for line in path.read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1])
     return 0
 
 
-def sample(load: Path, target: Target, work: Work, connections: int, mark: str) -> Sample:
-    """Run the load once. Raises AssertionError where a request failed."""
-    url = target.url + work.paths[target.name]
-    command = [str(load), "-url", url, *target.client, "-connections", str(connections)]
-    command += ["-requests", str(work.requests), "-name", mark, *(["-create"] if work.create else [])]
-    before = cpu_seconds(target.pid) if target.pid else 0.0
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
-    spent = cpu_seconds(target.pid) - before if target.pid else 0.0
-    result: dict[str, Any] = json.loads(done.stdout)
-    if result["failed"]:
-        raise AssertionError(f"{result['failed']} of {result['requests']} requests failed: {target.name} {work.name}")
-    return Sample(spent / work.requests * 1e6, result["p50"], result["p99"])
+class Load:
+    """A load client that has made its connections; `begin` lets it work, `result` is what it says at the end."""
+
+    def __init__(self, child: "subprocess.Popen[str]", words: Any) -> None:
+        self._child, self._words = child, words
+
+    def begin(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write("\n")
+        self._child.stdin.flush()
+
+    def result(self) -> dict[str, Any]:
+        """Raises AssertionError where it ended otherwise, or where a request failed."""
+        found: dict[str, Any] = json.loads(self.line())
+        if found["failed"]:
+            raise AssertionError(f"{found['failed']} of {found['requests']} failed: {self._said()}")
+        return found
+
+    def line(self) -> str:
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line:
+            raise AssertionError(f"the load ended with {self._child.wait()}: {self._said()}")
+        return line
+
+    def _said(self) -> str:
+        self._words.seek(0)
+        return str(self._words.read())[:500]
 
 
-def median(samples: list[Sample]) -> Sample:
+@contextlib.contextmanager
+def loading(command: Sequence[str], deadline: float = DEADLINE) -> Iterator[Load]:
+    """A load that is ready to begin; it is ended at the end, and by force after `deadline` seconds."""
+    with tempfile.TemporaryFile("w+") as words:
+        child = subprocess.Popen(
+            [*command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True, bufsize=1
+        )
+        timer = threading.Timer(deadline, child.kill)
+        timer.start()
+        try:
+            load = Load(child, words)
+            if load.line() != "ready\n":
+                raise AssertionError("the load client said something else than that it is ready")
+            yield load
+        finally:
+            timer.cancel()
+            child.kill()
+            child.communicate()
+
+
+def sample(command: Sequence[str], target: Target) -> Sample:
+    """Run a load once, without what its connections cost to make. Raises AssertionError where a request failed."""
+    with loading(command) as load:
+        before = usage(target.pid)
+        load.begin()
+        result = load.result()
+        after = usage(target.pid)
+    count = max(1, result["requests"])
+    return Sample(
+        (after.cpu - before.cpu) / count * 1e6,
+        (after.switches - before.switches) / count,
+        count / result["seconds"],
+        result["p50"],
+        result["p99"],
+        count,
+    )
+
+
+def median(samples: Sequence[Sample]) -> Sample:
     """The median of each figure."""
-    return Sample(*(statistics.median(getattr(one, name) for one in samples) for name in ("cpu", "p50", "p99")))
+    return Sample(*(statistics.median(getattr(one, name) for one in samples) for name in Sample.__struct_fields__))
+
+
+def system_calls(command: Sequence[str], target: Target) -> dict[str, float] | None:
+    """Waits (epoll) and writes a request, counted by the kernel while a load runs; None where `perf` cannot count.
+
+    Not in the same run as the CPU: counting costs some itself.
+    """
+    perf = shutil.which("perf")
+    if perf is None:
+        return None
+    events = ",".join(f"syscalls:sys_enter_{name}" for name in (*WAITS, *WRITES))
+    pids = ",".join(map(str, family(target.pid)))
+    with loading(command) as load, tempfile.TemporaryDirectory() as folder:
+        counts = Path(folder) / "counts"
+        counting = [perf, "stat", "-x,", "-o", str(counts), "-e", events, "-p", pids]
+        child = subprocess.Popen(counting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(_ATTACH)
+        load.begin()
+        result = load.result()
+        child.send_signal(signal.SIGINT)
+        child.wait(10)
+        return _counted(counts.read_text() if counts.exists() else "", result["requests"])
+
+
+def _counted(text: str, requests: int) -> dict[str, float] | None:
+    """`perf stat -x,` writes a line for each event: count, unit, event, ..."""
+    found = {}
+    for line in text.splitlines():
+        fields = line.split(",")
+        if len(fields) > 2 and fields[0].isdigit():
+            found[fields[2].removeprefix("syscalls:sys_enter_")] = int(fields[0])
+    if not found:
+        return None
+    total = {"waits": sum(found.get(name, 0) for name in WAITS), "writes": sum(found.get(name, 0) for name in WRITES)}
+    return {name: count / max(1, requests) for name, count in total.items()}
+
+
+def machine() -> str:
+    """What figures were made on."""
+    return f"{os.cpu_count()} shared cores"

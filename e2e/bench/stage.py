@@ -1,111 +1,167 @@
-"""What a bench stands on: a host, vcproxy and the Go proxy before it, a tenant with pods, the load client."""
+"""What a bench stands on: a host, vcproxy and plain proxies before it, a tenant, the load client."""
 
-import json
-import os
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from e2e.bench import rivals, tools
 from e2e.bench.measure import Target
-from e2e.cluster.build import cache_folder, find_go
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import BuiltHost
 from e2e.cluster.kubectl import Kubectl
-from e2e.cluster.processes import Process, free_ports
+from e2e.cluster.processes import Processes
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
+from vcproxy import config
 
-PODS: Final = 100
-TOOLS: Final = Path(__file__).parent / "tools"
+SMALL: Final = "/configmaps/small"
+NOT_INSTALLED: Final = "not run: nginx is not installed"
+PLENTY: Final = 20000
+"""What limits of counts are set to, so that a bench of thousands of connections measures no refusals."""
 
 
 class Stage(msgspec.Struct):
-    """Everything that is up; `pod` is the name of one of the tenant's pods."""
+    """Everything that is up. `targets` by name: direct, go, vcproxy, and nginx where it is installed."""
 
-    load: Path
-    targets: list[Target]
+    folder: Path
+    tools: Path
+    host: BuiltHost
     proxy: RunningProxy
     tenant: TenantCluster
-    host_kubectl: Kubectl
-    pod: str
+    targets: dict[str, Target]
+    processes: Processes
+    pods: dict[int, str]
+    """Namespaces that were filled: the name of one pod, by how many there are."""
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        return self.host.control_plane
+
+    @property
+    def pki(self) -> Path:
+        return self.control_plane.folder / "pki"
+
+    @property
+    def host_kubectl(self) -> Kubectl:
+        return Kubectl(self.host.kubectl, self.host.kubeconfig)
+
+    def path(self, target: Target, rest: str, namespace: str = "default") -> str:
+        """A path in a namespace of the tenant, as the target names it."""
+        own = namespace if target.name == "vcproxy" else f"{self.tenant.id}-{namespace}"
+        return f"/api/v1/namespaces/{own}{rest}"
+
+    def filled(self, pods: int) -> str:
+        """The name of a pod in `pods-N`, a namespace of the tenant with a Deployment of N running pods."""
+        if pods not in self.pods:
+            tell(f"making {pods} pods ...")
+            namespace, kubectl = f"pods-{pods}", self.tenant.kubectl
+            kubectl("create", "namespace", namespace)
+            options = ("--image=registry.example/many:1", f"--replicas={pods}")
+            kubectl("-n", namespace, "create", "deployment", "many", *options)
+            kubectl("-n", namespace, "rollout", "status", "deployment/many", "--timeout=180s", timeout=200)
+            found = kubectl("-n", namespace, "get", "pods", "-o=jsonpath={.items[0].metadata.name}")
+            self.pods[pods] = found.stdout
+        return self.pods[pods]
+
+    def load(self, kind: str, target: Target, path: str, **flags: object) -> list[str]:
+        """The command of a load on a path of a target; a flag that is True stands alone."""
+        command = [str(self.tools / "load"), kind, "-url", target.url + path, *target.client]
+        for name, value in flags.items():
+            flag = "-" + name.replace("_", "-")
+            command += [flag] if value is True else [flag, str(value)] if value is not False else []
+        return command
 
 
-@contextmanager
+def tell(text: str) -> None:
+    """Progress, beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
 def staged(folder: Path) -> Iterator[Stage]:
-    """A stage; everything that it started is stopped at the end."""
-    host = BuiltHost(folder / "host")
-    host.start()
-    proxy = RunningProxy(host, folder / "proxy", {"log": {"level": "warning"}})
-    plain: Process | None = None
-    try:
+    """A stage with a tenant that has a ConfigMap; everything that it started is stopped at the end."""
+    more_files()
+    built = tools.build()
+    with contextlib.ExitStack() as running:
+        host = BuiltHost(folder / "host")
+        running.callback(host.stop)
+        host.start()
+        proxy = RunningProxy(host, folder / "proxy", settings())
+        running.callback(proxy.stop)
         proxy.start()
-        tools = _build(folder)
         tenant = TenantCluster(proxy, random_id(), folder).create()
-        assert host.control_plane is not None
-        plain, target = _plain_proxy(folder, tools, host.control_plane)
-        admin = Kubectl(host.kubectl, host.kubeconfig)
-        yield Stage(
-            tools / "load",
-            _targets(folder, host.control_plane, proxy, tenant, target),
-            proxy,
-            tenant,
-            admin,
-            _fill(tenant),
-        )
-    finally:
-        if plain is not None:
-            plain.stop()
-        proxy.stop()
-        host.stop()
+        tenant.kubectl("create", "configmap", "small", "--from-literal=key=value")
+        processes = Processes()
+        running.callback(processes.stop)
+        stage = Stage(folder, built, host, proxy, tenant, {}, processes, {})
+        stage.targets = _targets(stage)
+        yield stage
 
 
-def _build(folder: Path) -> Path:
-    """The Go proxy and the load client, built with the toolchain of the harness."""
-    target = folder / "tools"
-    target.mkdir(parents=True, exist_ok=True)
-    flags = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
-    command = [find_go(cache_folder()), "build", "-trimpath", "-o", str(target), "./..."]
-    subprocess.run(command, cwd=TOOLS, env={**os.environ, **flags}, check=True)
-    return target
+def settings(known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything on as it is by default, log included; only counts per tenant are out of the way.
+
+    `known`: the settings of this vcproxy by path, with their units.
+    """
+    rows = known if known is not None else {row.path: row.unit for row in config.SETTINGS}
+    counted = [path for path, unit in rows.items() if path.startswith("limits.") and str(unit).endswith("per tenant")]
+    return {"limits": {path.partition(".")[2]: PLENTY for path in counted}} if counted else {}
 
 
-def _plain_proxy(folder: Path, tools: Path, control_plane: ControlPlane) -> tuple[Process, Target]:
-    (port,) = free_ports(1)
-    pki = control_plane.folder / "pki"
-    command = [str(tools / "proxy"), "-target", control_plane.url, "-listen", f"127.0.0.1:{port}"]
-    command += ["-ca", str(pki / "ca.crt"), "-cert", str(pki / "serving.crt"), "-key", str(pki / "serving.key")]
-    command += ["-client-cert", str(pki / "admin.crt"), "-client-key", str(pki / "admin.key")]
-    process = Process("go-proxy", command, folder / "go-proxy.log")
-    process.start()
-    time.sleep(1.0)  # it has no probe of its own
-    process.check()
-    return process, Target("go", f"https://127.0.0.1:{port}", ("-ca", str(pki / "ca.crt")), process.pid)
+def more_files() -> None:
+    """As many open files as the machine allows, for this process and all that it starts."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _targets(
-    folder: Path, control_plane: ControlPlane, proxy: RunningProxy, tenant: TenantCluster, plain: Target
-) -> list[Target]:
-    pki = control_plane.folder / "pki"
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(tenant.token)
+def _targets(stage: Stage) -> dict[str, Target]:
+    pki = stage.pki
     direct = ("-ca", str(pki / "ca.crt"), "-cert", str(pki / "admin.crt"), "-key", str(pki / "admin.key"))
-    own = ("-ca", str(proxy.ca_file), "-token", str(token))
-    return [
-        Target("direct", control_plane.url, direct, 0),
-        Target("go", plain.url, plain.client, plain.pid),
-        Target("vcproxy", proxy.url, own, proxy.pid),
+    server = stage.control_plane.pids().get("kube-apiserver", 0)
+    found = [
+        Target("direct", stage.control_plane.url, direct, server),
+        rivals.go_proxy(stage.processes, stage.tools, stage.folder, pki, stage.control_plane.url),
+        rivals.nginx(stage.processes, stage.folder, pki, stage.control_plane.url),
+        own_target(stage, stage.proxy),
     ]
+    return {target.name: target for target in found if target is not None}
 
 
-def _fill(tenant: TenantCluster) -> str:
-    """A ConfigMap and a Deployment of 100 pods; the name of one of them."""
-    tenant.kubectl("create", "configmap", "small", "--from-literal=key=value")
-    tenant.kubectl("create", "deployment", "many", "--image=registry.example/many:1", f"--replicas={PODS}")
-    tenant.kubectl("rollout", "status", "deployment/many", "--timeout=180s", timeout=200)
-    found = json.loads(tenant.kubectl("get", "pods", "-o", "json").stdout)["items"]
-    return str(found[0]["metadata"]["name"])
+def own_target(stage: Stage, proxy: RunningProxy) -> Target:
+    """vcproxy, asked with the tenant's token."""
+    token = stage.folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(stage.tenant.token)
+    return Target("vcproxy", proxy.url, ("-ca", str(proxy.ca_file), "-token", str(token)), proxy.pid)
+
+
+@contextlib.contextmanager
+def replayed(stage: Stage) -> Iterator[Stage]:
+    """The same with a host that answers the ConfigMap from memory; vcproxy of the stage has been stopped before."""
+    direct = stage.targets["direct"]
+    path = stage.path(direct, SMALL)
+    url = rivals.replay_host(stage.processes, stage.tools, stage.folder, stage.pki, stage.control_plane.url, [path])
+    folder = stage.folder / "replayed"
+    credentials = {name: _pointed(stage, name, folder, url) for name in ("proxy", "controller")}
+    host = {"kubeconfig": str(credentials["proxy"]), "controllerKubeconfig": str(credentials["controller"])}
+    proxy = RunningProxy(stage.host, folder / "proxy", {**settings(), "host": host})
+    proxy.start()
+    try:
+        plain = rivals.go_proxy(stage.processes, stage.tools, folder, stage.pki, url)
+        yield msgspec.structs.replace(stage, proxy=proxy, targets={"go": plain, "vcproxy": own_target(stage, proxy)})
+    finally:
+        proxy.stop()
+
+
+def _pointed(stage: Stage, name: str, folder: Path, url: str) -> Path:
+    """A copy of a kubeconfig of the first vcproxy for another address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"{name}.kubeconfig"
+    copy.touch(mode=0o600)
+    text = (stage.proxy.folder / "credentials" / f"{name}.kubeconfig").read_text()
+    copy.write_text(text.replace(stage.control_plane.url, url))
+    return copy

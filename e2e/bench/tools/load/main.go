@@ -1,114 +1,56 @@
-// A small load client: keep-alive connections, a bounded number of requests, one line of JSON with the latencies.
+// A small load client: keep-alive connections, work that is bounded in count and time, one line of JSON at the end.
+//
+// Every command makes its connections first, says "ready", and begins when a line comes on its standard input, so
+// that handshakes are not counted where they are not meant.
 package main
 
 import (
-	"bytes"
-	"crypto/tls"
-	"crypto/x509"
+	"bufio"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"io"
 	"log"
-	"net/http"
 	"os"
 	"sort"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 )
 
 func main() {
-	url := flag.String("url", "", "what to get, or the collection to create in")
-	create := flag.Bool("create", false, "create and delete ConfigMaps instead of getting")
-	name := flag.String("name", "bench", "prefix of what is created")
-	ca := flag.String("ca", "", "the server's CA, PEM")
-	cert := flag.String("cert", "", "client certificate, PEM")
-	key := flag.String("key", "", "its key, PEM")
-	token := flag.String("token", "", "file with a bearer token")
-	connections := flag.Int("connections", 8, "connections")
-	requests := flag.Int("requests", 1000, "requests in all")
-	flag.Parse()
-	client := &http.Client{Timeout: 30 * time.Second, Transport: transport(*ca, *cert, *key, *connections)}
-	bearer := ""
-	if *token != "" {
-		raw, err := os.ReadFile(*token)
-		check(err)
-		bearer = strings.TrimSpace(string(raw))
+	commands := map[string]func([]string){
+		"requests": requests, "connect": connect, "idle": idle, "watch": watch,
 	}
-	var next, failed atomic.Int64
-	times := make([][]float64, *connections)
-	var wait sync.WaitGroup
-	for worker := range *connections {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			for {
-				number := next.Add(1)
-				if number > int64(*requests) {
-					return
-				}
-				start := time.Now()
-				if !one(client, *url, bearer, *create, fmt.Sprintf("%s-%d", *name, number)) {
-					failed.Add(1)
-				}
-				times[worker] = append(times[worker], float64(time.Since(start).Microseconds())/1000)
-			}
-		}()
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		log.Fatal("usage: load requests|connect|idle|watch [flags]")
 	}
-	wait.Wait()
-	var all []float64
-	for _, some := range times {
-		all = append(all, some...)
-	}
-	sort.Float64s(all)
-	result := map[string]any{"requests": len(all), "failed": failed.Load(), "p50": all[len(all)/2], "p99": all[len(all)*99/100]}
+	commands[os.Args[1]](os.Args[2:])
+}
+
+// input is where the measuring side says when.
+var input = bufio.NewReader(os.Stdin)
+
+// ready tells that everything is connected, and waits for the word to begin (or to end).
+func ready() {
+	fmt.Println("ready")
+	_, _ = input.ReadString('\n')
+}
+
+func tell(result map[string]any) {
 	check(json.NewEncoder(os.Stdout).Encode(result))
 }
 
-func transport(ca, cert, key string, connections int) *http.Transport {
-	roots := x509.NewCertPool()
-	pem, err := os.ReadFile(ca)
-	check(err)
-	roots.AppendCertsFromPEM(pem)
-	config := &tls.Config{RootCAs: roots, NextProtos: []string{"http/1.1"}}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		check(err)
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections, DisableCompression: true}
-}
-
-func one(client *http.Client, url, bearer string, create bool, name string) bool {
-	if !create {
-		return do(client, http.MethodGet, url, bearer, "") == http.StatusOK
-	}
-	body := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `"},"data":{"key":"value"}}`
-	made := do(client, http.MethodPost, url, bearer, body) == http.StatusCreated
-	return do(client, http.MethodDelete, url+"/"+name, bearer, "") == http.StatusOK && made
-}
-
-func do(client *http.Client, method, url, bearer, body string) int {
-	request, err := http.NewRequest(method, url, bytes.NewBufferString(body))
-	check(err)
-	if bearer != "" {
-		request.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := client.Do(request)
-	if err != nil {
+// quantile of durations in milliseconds; 0 of none.
+func quantile(sorted []float64, part float64) float64 {
+	if len(sorted) == 0 {
 		return 0
 	}
-	defer response.Body.Close()
-	_, err = io.Copy(io.Discard, response.Body)
-	if err != nil {
-		return 0
+	return sorted[min(len(sorted)-1, int(float64(len(sorted))*part))]
+}
+
+func flat(parts [][]float64) []float64 {
+	var all []float64
+	for _, some := range parts {
+		all = append(all, some...)
 	}
-	return response.StatusCode
+	sort.Float64s(all)
+	return all
 }
 
 func check(err error) {

@@ -1,0 +1,100 @@
+"""Where vcproxy's time goes: a load on it, a sampling profiler (py-spy) beside it, the functions it was seen in.
+
+The profiler is no dependency of the project: it is taken from the PATH or the virtual environment, else installed with
+its hash into the cache folder.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from e2e.bench.measure import loading, sample
+from e2e.bench.requests import Work, work_command
+from e2e.bench.stage import Stage, tell
+from e2e.cluster.build import cache_folder
+
+LOCK: Final = Path(__file__).parent / "profiler.lock"
+SECONDS: Final = 10
+RATE: Final = 200
+"""Samples a second; each stops the program for a moment."""
+SHOWN: Final = 25
+_FRAME: Final = re.compile(r"(.*) \((.*?)(?::\d+)?\)$")
+
+
+def find_profiler() -> str:
+    """py-spy. Raises SystemExit where it cannot be had."""
+    name = LOCK.read_text().split()[0]
+    folder = cache_folder() / name.replace("==", "-")
+    own = folder / "bin" / "py-spy"
+    found = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
+    if found or own.exists():
+        return found or str(own)
+    tell(f"installing {name} into {folder} ...")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*install, "--require-hashes", "--target", str(folder), "-r", str(LOCK)], check=False)
+    if done.returncode or not own.exists():
+        raise SystemExit(f"{name} could not be installed; or put py-spy on the PATH")
+    return str(own)
+
+
+def profile(stage: Stage, work: Work, native: bool) -> str:
+    """The heaviest functions of vcproxy under one work, with what they cost a request.
+
+    What a request costs is measured before, without the profiler.
+    """
+    target = stage.targets["vcproxy"]
+    sample(work_command(stage, work, target, 1.0, "warm"), target)
+    cost = sample(work_command(stage, work, target, 3.0, "cost"), target)
+    most = work_command(stage, work, target, SECONDS + 3.0, "profile")
+    most[most.index("-requests") + 1] = "1000000"
+    with tempfile.TemporaryDirectory() as folder, loading(most) as load:
+        raw = Path(folder) / "raw"
+        command = [find_profiler(), "record", "-d", str(SECONDS), "-r", str(RATE), "-f", "raw", "-o", str(raw)]
+        load.begin()
+        done = subprocess.run(
+            [*command, *(["--native"] if native else []), "-p", str(target.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS * 6,
+        )
+        load.result()
+        if done.returncode:
+            raise SystemExit(f"py-spy failed: {done.stderr[-500:]}")
+        return table(raw.read_text(), work.label, cost.cpu)
+
+
+def table(raw: str, label: str, cost: float) -> str:
+    """`raw` holds a line for each stack: frames from the outermost, separated by `;`, and how often it was seen."""
+    own, within, total = Counter[str](), Counter[str](), 0
+    for line in raw.splitlines():
+        stack, _, count = line.rpartition(" ")
+        names = [_named(frame) for frame in stack.split(";")]
+        total += int(count)
+        own[names[-1]] += int(count)
+        for name in set(names):
+            within[name] += int(count)
+    head = [
+        f"{label}: {cost:.0f} us of CPU a request (without the profiler), {total} samples",
+        f"{'own %':>6} {'own us':>7} {'with callees us':>16}  function",
+    ]
+    return "\n".join([*head, *(_line(name, seen, within[name], total, cost) for name, seen in own.most_common(SHOWN))])
+
+
+def _line(name: str, own: int, within: int, total: int, cost: float) -> str:
+    return f"{own / total:6.1%} {own / total * cost:7.1f} {within / total * cost:16.1f}  {name}"
+
+
+def _named(frame: str) -> str:
+    """A function and its file, without the line: all lines of a function count together."""
+    found = _FRAME.match(frame)
+    return f"{found[1]}  {_short(found[2])}" if found else frame
+
+
+def _short(path: str) -> str:
+    return path.partition("site-packages/")[2] or path
