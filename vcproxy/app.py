@@ -27,7 +27,7 @@ from vcproxy.core.view import TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.kubeconfig import HostCredentials, in_cluster, load_kubeconfig
-from vcproxy.host.upstream import AiohttpUpstream
+from vcproxy.host.upstream import Pool
 from vcproxy.observe import logs
 from vcproxy.observe.account import Observer
 from vcproxy.observe.endpoints import Endpoints
@@ -82,8 +82,8 @@ class Proxy:
         self._metrics = CollectorRegistry()
         proxy, controller = credentials(config)
         self._host_credentials = proxy
-        self._upstream = AiohttpUpstream(proxy)
-        self._writer = AiohttpUpstream(controller)
+        self._upstream = Pool(proxy)
+        self._writer = Pool(controller)
         revocations = LiveRevocations()
         self._registry = Registry(self._upstream, on_tokens=revocations.update, on_keys=self._secrets.update)
         self._host_ca = ""

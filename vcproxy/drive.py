@@ -29,6 +29,11 @@ class Signal(Generic[T]):
     def done(self) -> bool:
         return self._done
 
+    @property
+    def result(self) -> T | None:
+        """The result, None while there is none."""
+        return self._value
+
     def set(self, value: T) -> None:
         """Give the result; whoever waits goes on before this returns. Does nothing once done."""
         if not self._done:

@@ -12,7 +12,7 @@ from vcproxy.cli.output import Failure
 from vcproxy.core.names import TenantId, tenant_id
 from vcproxy.core.status import ApiError
 from vcproxy.host.kubeconfig import HostCredentials, KubeconfigError, load_kubeconfig
-from vcproxy.host.upstream import AiohttpUpstream
+from vcproxy.host.upstream import Pool
 from vcproxy.tenants.hostapi import HostApi, HostError, path_of
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Access:
         return asyncio.run(self._run(work))
 
     async def _run(self, work: Callable[[HostApi], Awaitable[T]]) -> T:
-        upstream = AiohttpUpstream(self.credentials())
+        upstream = Pool(self.credentials())
         try:
             return await work(HostApi(upstream, timeout=30.0))
         except HostError as error:

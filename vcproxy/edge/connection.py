@@ -309,7 +309,7 @@ class Connection(asyncio.Protocol):
             self._mark()
 
     def _linger(self) -> None:
-        """End the connection; a client that is still sending is read on a while, or a reset would cost it its answer."""
+        """End the connection. A client that is still sending is read on a while: a reset would cost it its answer."""
         call, self._current = self._incoming, None
         self._ending = True
         self._calls.clear()

@@ -90,7 +90,7 @@ class Exchange:
     ) -> HostResponse:
         """The host's answer. Raises ApiError 502, 503 or 504."""
         own = impersonation(self._caller) if identity is Identity.TENANT else ()
-        request = HostRequest(method, target, (*headers, *own), body, self._timeout)
+        request = HostRequest(method, target, (*headers, *own), body, self._timeout, self.tenant)
         response = await self._upstream.send(request)
         if response.status != 403 or identity is not Identity.TENANT or not self._early(namespace):
             return response

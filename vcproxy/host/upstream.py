@@ -1,112 +1,194 @@
-"""Connections to the host: the aiohttp client behind core.hosting.Upstream, for now.
+"""The way to the host under one credential: a pool of kept connections behind core.hosting.Upstream.
 
-Foreign exceptions end here: whatever goes wrong on the wire leaves as an ApiError with 502, 503 or 504.
+What is asked again by itself: any verb where nothing was written, and a GET that went out on a kept connection which
+ended without one byte back (the host may drop an idle connection in that very moment). Everything else is told as it
+is, for a write may have happened. Foreign exceptions end here: what goes wrong leaves as an ApiError 429, 502 to 504.
 """
 
 import asyncio
+import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
-
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from collections import Counter, deque
+from typing import Final
+from urllib.parse import urlsplit
 
 from vcproxy.core import status
 from vcproxy.core.hosting import HostRequest, HostResponse
+from vcproxy.core.http import Pipe
+from vcproxy.host.connection import HostAnswer, HostConnection, Lost
 from vcproxy.host.kubeconfig import HostCredentials
 
+IDLE: Final = 45.0
+"""Seconds for which a connection is kept; the host drops them after 90 (kube-apiserver: http2 and idle timeouts)."""
+SWEEP: Final = 10.0
+"""Seconds between two looks for connections that have been idle for too long."""
+KEPT_BLOCKS: Final = 1024
+"""Rendered blocks of headers that are kept."""
+RETRY_AFTER: Final = 1
+TRIES: Final = 3
+"""How often a GET is sent that found its connection dead; the last time on a new one."""
 
-class _AiohttpResponse:
-    def __init__(self, response: aiohttp.ClientResponse, timeout: float) -> None:
-        self._response = response
-        self._timeout = timeout
-
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._response.headers
-
-    def getall(self, name: str) -> list[str]:
-        return list(self._response.headers.getall(name, ()))
-
-    async def read(self, limit: int) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._timeout):
-                async for part in self.chunks():
-                    size += len(part)
-                    if size > limit:
-                        raise status.bad_gateway()
-                    parts.append(part)
-        except TimeoutError as error:
-            raise status.timed_out() from error
-        return b"".join(parts)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._response.content.iter_any():
-                yield part
-        except (aiohttp.ClientError, OSError) as error:
-            raise status.bad_gateway() from error
-
-    async def close(self) -> None:
-        self._response.close() if not self._response.content.at_eof() else self._response.release()
+_control = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class AiohttpUpstream:
-    """An Upstream over one aiohttp session: keep-alive, verified TLS, no redirects, no cookies, no decompression."""
+class Pool:
+    """An Upstream and its Tunnels. `connections` bounds all, `owner_connections` those of one tenant."""
 
-    def __init__(self, credentials: HostCredentials, *, connections: int = 1024, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        credentials: HostCredentials,
+        *,
+        connections: int = 4096,
+        owner_connections: int = 1024,
+        connect_timeout: float = 5.0,
+        idle: float = IDLE,
+    ) -> None:
+        parts = urlsplit(credentials.server)
         self._credentials = credentials
-        self._connections = connections
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = credentials.ssl_context() if parts.scheme == "https" else None
+        self._host_line = f"Host: {parts.netloc}\r\n"
+        self._most = connections
+        self._owner_most = owner_connections
         self._connect_timeout = connect_timeout
-        self._session: aiohttp.ClientSession | None = None
-        self._base = URL(credentials.server)
+        self._idle_limit = idle
+        self._idle: deque[HostConnection] = deque()
+        self._open: set[HostConnection] = set()
+        self._owners: Counter[str] = Counter()
+        self._blocks: dict[tuple[object, ...], bytes] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = False
 
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            ssl=self._credentials.ssl_context(), limit=self._connections, keepalive_timeout=60.0
-        )
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout, sock_connect=self._connect_timeout)
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=timeout,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            read_bufsize=2**18,
-            max_line_size=65536,
-            max_field_size=65536,
-        )
+    def __repr__(self) -> str:
+        owners = "".join(f" {owner}={count}" for owner, count in sorted(self._owners.items()))
+        return f"<pool open={len(self._open)} idle={len(self._idle)}{owners}>"
 
-    def _headers(self, request: HostRequest) -> CIMultiDict[str]:
-        headers = CIMultiDict(request.headers)
-        authorization = self._credentials.authorization()
-        if authorization:
-            headers["Authorization"] = authorization
-        return headers
+    # Asking ------------------------------------------------------------------------------------------------------
 
     async def send(self, request: HostRequest) -> HostResponse:
-        self._session = session = self._session or self._open()
-        url = URL(str(self._base.origin()) + request.target, encoded=True)
+        raw = self._render(request)
+        for left in reversed(range(TRIES)):
+            connection = (self._kept() if left else None) or await self._connect(request.owner)
+            reused = connection.uses > 0
+            self._lend(connection, request.owner)
+            try:
+                return await connection.ask(raw, request.timeout)
+            except Lost as lost:
+                if not (reused and lost.untouched and request.method == "GET" and left):
+                    raise status.bad_gateway() from lost
+        raise status.bad_gateway()
+
+    async def upgrade(self, request: HostRequest) -> tuple[HostResponse, Pipe | None]:
+        raw = self._render(request)
+        connection = await self._connect(request.owner)  # a tunnel ends with its connection: a kept one would be wasted
+        self._lend(connection, request.owner)
         try:
-            async with asyncio.timeout(request.timeout):
-                response = await session.request(
-                    request.method, url, data=request.body, headers=self._headers(request), allow_redirects=False
-                )
-        except aiohttp.ConnectionTimeoutError as error:
-            raise status.unavailable("the API server cannot be reached") from error
-        except TimeoutError as error:
-            raise status.timed_out() from error
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise status.bad_gateway() from error
-        return _AiohttpResponse(response, request.timeout)
+            answer: HostAnswer = await connection.ask(raw, request.timeout)
+        except Lost as lost:
+            raise status.bad_gateway() from lost
+        return answer, connection.pipe() if answer.status == 101 else None
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in tuple(self._open):
+            connection.drop()
+        await asyncio.sleep(0)  # the transports end in the next turn of the loop
+
+    # Connections -------------------------------------------------------------------------------------------------
+
+    def _kept(self) -> HostConnection | None:
+        """The connection that was used last: the others may grow old."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closing:
+                return connection
+        return None
+
+    def _lend(self, connection: HostConnection, owner: str) -> None:
+        """Take a connection for an owner. Raises ApiError 429 where that has too many; the connection stays free."""
+        if owner and self._owners[owner] >= self._owner_most:
+            self._idle.append(connection)
+            raise status.too_many_requests("too many requests of this cluster are under way", RETRY_AFTER)
+        connection.free = False
+        connection.owner = owner
+        if owner:
+            self._owners[owner] += 1
+
+    def _released(self, connection: HostConnection) -> None:
+        self._give_back(connection)
+        if connection.closing or self._closed:
+            connection.drop()
+            return
+        connection.free = True
+        connection.since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+
+    def _gone(self, connection: HostConnection) -> None:
+        self._give_back(connection)
+        self._open.discard(connection)
+
+    def _give_back(self, connection: HostConnection) -> None:
+        owner, connection.owner = connection.owner, ""
+        if owner:
+            self._owners[owner] -= 1
+            if not self._owners[owner]:
+                del self._owners[owner]
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._idle_limit
+        while self._idle and (self._idle[0].closing or self._idle[0].since < oldest):
+            self._idle.popleft().drop()
+        self._sweeping = loop.call_later(SWEEP, self._sweep) if self._idle else None
+
+    async def _connect(self, owner: str) -> HostConnection:
+        if owner and len(self._open) >= self._most:  # the proxy's own requests are few, and all tenants need them
+            raise status.too_many_requests("too many requests are under way, please try again later", RETRY_AFTER)
+        return await asyncio.ensure_future(self._opened())  # a task: it may use asyncio.timeout
+
+    async def _opened(self) -> HostConnection:
+        loop = asyncio.get_running_loop()
+        name = (self._credentials.server_name or self._host) if self._tls else None
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, connection = await loop.create_connection(
+                    lambda: HostConnection(self._released, self._gone),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=name,
+                )
+        except TimeoutError as error:
+            raise status.unavailable("the API server cannot be reached") from error
+        except (OSError, ssl.SSLError) as error:
+            raise status.bad_gateway() from error
+        connection.since = loop.time()
+        self._open.add(connection)
+        return connection
+
+    # Rendering ---------------------------------------------------------------------------------------------------
+
+    def _render(self, request: HostRequest) -> bytes:
+        """The request as bytes. The target is rendered already (core.request), the headers are an allow-list."""
+        block = self._block(tuple(request.headers))
+        start = f"{request.method} {request.target} HTTP/1.1\r\n".encode("ascii")
+        if request.body is None:
+            return b"%b%b\r\n" % (start, block)
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, block, len(request.body), request.body)
+
+    def _block(self, headers: tuple[tuple[str, str], ...]) -> bytes:
+        authorization = self._credentials.authorization()
+        key = authorization, headers
+        found = self._blocks.get(key)
+        if found is None:
+            if len(self._blocks) >= KEPT_BLOCKS:
+                self._blocks.clear()
+            own = (("Authorization", authorization),) if authorization else ()
+            lines = [f"{name}: {_control.sub(' ', value)}\r\n" for name, value in (*own, *headers)]
+            found = self._blocks[key] = "".join([self._host_line, *lines]).encode("latin-1")
+        return found

@@ -253,11 +253,10 @@ class Registry:
                 raise status.too_many_requests("too many requests for new namespaces, please try again later", 1)
             flight = self._flights[key] = asyncio.create_task(self._fetch(tenant, name))
             flight.add_done_callback(lambda done: self._landed(key, done))
-        try:
-            async with asyncio.timeout(deadline):
-                return await asyncio.shield(flight)  # others may wait for the same answer
-        except TimeoutError:
-            raise status.timed_out() from None
+        done, _ = await asyncio.wait({flight}, timeout=deadline)  # others may wait for the same answer
+        if not done:
+            raise status.timed_out()
+        return flight.result()
 
     def _landed(self, key: tuple[TenantId, VirtualName], flight: asyncio.Task[NamespaceInfo | None]) -> None:
         self._flights.pop(key, None)
