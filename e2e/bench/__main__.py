@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from e2e.bench import profiling, report, requests
+from e2e.bench import connections, profiling, report, requests, tunnels, watchers
 from e2e.bench.measure import machine
 from e2e.bench.report import Group
 from e2e.bench.stage import Stage, replayed, staged, tell
@@ -28,6 +28,10 @@ def _of(work: requests.Work) -> Measure:
 MEASURES: Final[dict[str, Measure]] = {
     **{work.name: _of(work) for work in requests.WORKS},
     "latency": requests.latency,
+    "watchers": watchers.measure,
+    "new-connections": connections.new_connections,
+    "idle": connections.idle,
+    "tunnels": tunnels.measure,
 }
 WORKS: Final = {work.name: work for work in requests.WORKS}
 

@@ -47,7 +47,7 @@ http {{
       proxy_ssl_certificate_key {pki}/admin.key;
       proxy_ssl_trusted_certificate {pki}/ca.crt;
       proxy_ssl_verify on;
-      proxy_ssl_name 127.0.0.1;
+      proxy_ssl_name localhost;
     }}
   }}
 }}
@@ -106,7 +106,7 @@ def _answers(port: int, pki: Path) -> Callable[[], bool]:
         try:
             with urllib.request.urlopen(f"https://127.0.0.1:{port}/version", timeout=2, context=context):
                 return True
-        except urllib.error.HTTPError:
-            return True
+        except urllib.error.HTTPError as error:
+            return error.code < 500
 
     return probe

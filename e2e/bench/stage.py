@@ -54,6 +54,13 @@ class Stage(msgspec.Struct):
         own = namespace if target.name == "vcproxy" else f"{self.tenant.id}-{namespace}"
         return f"/api/v1/namespaces/{own}{rest}"
 
+    def made(self, kind: str, name: str, namespace: str) -> None:
+        """A namespace of the tenant with one object in it, where they are not there yet."""
+        kubectl = self.tenant.kubectl
+        kubectl("create", "namespace", namespace, check=False)
+        kubectl("-n", namespace, "create", kind, name, check=False)
+        kubectl("-n", namespace, "get", kind, name)
+
     def filled(self, pods: int) -> str:
         """The name of a pod in `pods-N`, a namespace of the tenant with a Deployment of N running pods."""
         if pods not in self.pods:

@@ -15,10 +15,10 @@ import (
 
 func main() {
 	commands := map[string]func([]string){
-		"requests": requests, "connect": connect, "idle": idle, "watch": watch,
+		"requests": requests, "connect": connect, "idle": idle, "watch": watch, "source": source,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		log.Fatal("usage: load requests|connect|idle|watch [flags]")
+		log.Fatal("usage: load requests|connect|idle|watch|source [flags]")
 	}
 	commands[os.Args[1]](os.Args[2:])
 }
