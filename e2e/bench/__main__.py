@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from e2e.bench import connections, profiling, report, requests, tunnels, watchers
+from e2e.bench import connections, lasting, profiling, report, requests, tunnels, watchers
 from e2e.bench.measure import machine
 from e2e.bench.report import Group
 from e2e.bench.stage import Stage, replayed, staged, tell
@@ -32,6 +32,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "new-connections": connections.new_connections,
     "idle": connections.idle,
     "tunnels": tunnels.measure,
+    "first-configmap": lasting.first_configmap,
 }
 WORKS: Final = {work.name: work for work in requests.WORKS}
 
@@ -49,6 +50,8 @@ def main() -> int:
             print(profiled(stage, given))
             return 0
         groups = [measured(name, stage, given.rounds) for name in given.only or MEASURES]
+        if given.memory:
+            groups.append(lasting.memory(stage, given.memory))
     tell(f"{time.monotonic() - start:.0f} s in all")
     if given.write:
         PAGE.write_text(report.updated(PAGE.read_text(), groups, made()))
@@ -64,6 +67,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--profile", choices=list(WORKS), help="the heaviest functions of vcproxy under one load")
     parser.add_argument("--native", action="store_true", help="with --profile: functions in C too")
     parser.add_argument("--replay", action="store_true", help="with --profile: recorded answers of the ConfigMap")
+    parser.add_argument(
+        "--memory", type=float, default=0.0, metavar="MINUTES", help="and memory under load for so long"
+    )
     parser.add_argument("-o", dest="form", choices=["text", "json"], default="text")
     parser.add_argument("--write", action="store_true", help="write the sections of docs/performance.md")
     return parser.parse_args(words)
