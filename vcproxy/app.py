@@ -31,6 +31,7 @@ from vcproxy.host.upstream import Pool
 from vcproxy.observe import logs
 from vcproxy.observe.account import Observer
 from vcproxy.observe.endpoints import Endpoints
+from vcproxy.observe.logs import RequestLog
 from vcproxy.server import Server, ServerSettings
 from vcproxy.tenants.changes import TenantChanges
 from vcproxy.tenants.controller import Controller
@@ -74,8 +75,9 @@ class Secrets:
 class Proxy:
     """One running proxy. `run` returns when `stop` was called and everything has ended."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, request_log: RequestLog | None = None) -> None:
         self._config = config
+        self._request_log = request_log
         self._stop = asyncio.Event()
         self._secrets = Secrets()
         self._ready = False
@@ -174,7 +176,7 @@ class Proxy:
             upstream=self._upstream,
             sealer=self._sealer,
             limits=self._limits,
-            observer=Observer(self._metrics),
+            observer=Observer(self._metrics, self._request_log),
             settings=Settings(limits.body_bytes, limits.host_timeout, self._host_ca, ca or self._public_ca()),
         )
 
@@ -244,17 +246,17 @@ def credentials(config: Config) -> tuple[HostCredentials, HostCredentials]:
 
 def serve(config: Config) -> int:
     """Run a proxy until SIGTERM or SIGINT. The exit code: 0 after a drain, 1 after a failure."""
-    logs.configure(config.log.format, config.log.level)
+    request_log = logs.configure(config.log.format, config.log.level)
     try:
-        uvloop.run(_serve(config))
+        uvloop.run(_serve(config, request_log))
     except (OSError, ValueError, TimeoutError) as error:
         log.error("vcproxy ends: %s", error)
         return 1
     return 0
 
 
-async def _serve(config: Config) -> None:
-    proxy = Proxy(config)
+async def _serve(config: Config, request_log: RequestLog | None) -> None:
+    proxy = Proxy(config, request_log)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, proxy.stop)

@@ -1,11 +1,10 @@
 """One account per request: a log line and the metrics, made once, at the end of its way."""
 
-import logging
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-log = logging.getLogger("vcproxy.requests")
+from vcproxy.observe.logs import RequestLog
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _VERBS: Final = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
@@ -30,7 +29,8 @@ class Account:
 class Observer:
     """Counts requests and writes their log lines. Labels are bounded: verbs, plans and codes, never names."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, log: RequestLog | None = None) -> None:
+        self._request_log = log
         self._requests = Counter(
             "vcproxy_requests_total", "Requests answered.", ("verb", "plan", "code"), registry=registry
         )
@@ -56,20 +56,16 @@ class Observer:
         if timer is None:
             timer = self._timers[verb] = self._seconds.labels(verb)
         timer.observe(max(0.0, now - account.started))
-        if log.isEnabledFor(logging.INFO):
-            self._log(account, code, now)
+        if self._request_log is not None:
+            self._log(self._request_log, account, code, now)
 
-    def _log(self, account: Account, code: int, now: float) -> None:
-        log.info(
-            "%s %s %d",
-            account.verb or account.method,
-            account.resource or "-",
-            code,
-            extra={
-                "request_id": account.request_id,
-                "tenant": account.tenant,
-                "user": account.user,
-                "plan": account.plan,
-                "seconds": round(now - account.started, 6),
-            },
-        )
+    def _log(self, log: RequestLog, account: Account, code: int, now: float) -> None:
+        message = f"{account.verb or account.method} {account.resource or '-'} {code}"
+        fields = {
+            "request_id": account.request_id,
+            "tenant": account.tenant,
+            "user": account.user,
+            "plan": account.plan,
+            "seconds": round(now - account.started, 6),
+        }
+        log.put(now, message, fields)
