@@ -115,8 +115,13 @@ def settings(known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     `known`: the settings of this vcproxy by path, with their units.
     """
     rows = known if known is not None else {row.path: row.unit for row in config.SETTINGS}
-    counted = [path for path, unit in rows.items() if path.startswith("limits.") and str(unit).endswith("per tenant")]
+    counted = [path for path, unit in rows.items() if path.startswith("limits.") and _counts(str(unit))]
     return {"limits": {path.partition(".")[2]: PLENTY for path in counted}} if counted else {}
+
+
+def _counts(unit: str) -> bool:
+    """Whether a setting of this unit bounds how much clients may hold."""
+    return unit.endswith("per tenant") or unit.startswith("connections")
 
 
 def more_files() -> None:

@@ -41,9 +41,14 @@ def test_an_unknown_measure_is_refused_with_those_there_are(capsys: pytest.Captu
     assert "get-configmap" in capsys.readouterr().err
 
 
-def test_counts_per_tenant_are_out_of_the_way_and_nothing_else_is_changed() -> None:
-    known = {"limits.watches": "watches per tenant", "limits.bodyBytes": "bytes", "log.level": ""}
-    assert settings(known) == {"limits": {"watches": PLENTY}}
+def test_counts_of_clients_are_out_of_the_way_and_nothing_else_is_changed() -> None:
+    known = {
+        "limits.watches": "watches per tenant",
+        "limits.all": "connections",
+        "limits.bodyBytes": "bytes",
+        "log.level": "",
+    }
+    assert settings(known) == {"limits": {"watches": PLENTY, "all": PLENTY}}
     assert set(settings()) <= {"limits"}
 
 
