@@ -62,10 +62,18 @@ class Inside(Enum):
     CLOSED = "only the whole value can be rewritten"
 
 
+ID: Final = ""
+"""Stands for the tenant's id among the texts of `Lens.wakes`."""
+_OURS: Final = "vcproxy"
+
+
 class Lens(msgspec.Struct, frozen=True):
     """A named pair. `adds`: `up` adds something, to an absent container too. `hides`: `down` takes something off.
 
     Where a lens hides something, a patch must not replace or remove the whole container on the host.
+
+    `wakes` is a promise about `down`: it gives back a value as it is, unless at least one of these texts stands in the
+    JSON of that value. None promises nothing: `down` has to be asked for every value.
     """
 
     name: str
@@ -74,6 +82,7 @@ class Lens(msgspec.Struct, frozen=True):
     inside: Inside = Inside.NOTHING
     adds: bool = False
     hides: bool = False
+    wakes: tuple[str, ...] | None = None
 
 
 def _text(function: Callable[[str, Scope], str]) -> Way:
@@ -125,7 +134,7 @@ def _class(allowed: Callable[[ClassLists], frozenset[str]], *, empty: bool = Fal
             scope.learned.add(value)
         return value if own is None else own
 
-    return Lens("CLASS", class_up, class_down)
+    return Lens("CLASS", class_up, class_down, wakes=(ID,))
 
 
 STORAGE_CLASS: Final = _class(lambda classes: classes.storage, empty=True)
@@ -149,7 +158,7 @@ def _volume_down(value: str, scope: Scope) -> str:
     return value if own is None else own
 
 
-VOLUME: Final = Lens("VOLUME", _text(_volume_up), _text(_volume_down))
+VOLUME: Final = Lens("VOLUME", _text(_volume_up), _text(_volume_down), wakes=(ID,))
 """Names of PersistentVolumes: those of a provisioner (`pvc-<uid>`) are the host's and pass, all others are prefixed."""
 
 
@@ -177,7 +186,13 @@ def prefixed(reference: dict[str, Any]) -> bool:
     return reference.get("kind") == "Namespace" and reference.get("apiVersion") in ("v1", "", None)
 
 
-REFERENCE: Final = Lens("REFERENCE", _reference(namespace_up), _reference(namespace_down), Inside.CLOSED)
+REFERENCE: Final = Lens(
+    "REFERENCE",
+    _reference(namespace_up),
+    _reference(namespace_down),
+    Inside.CLOSED,
+    wakes=("amespace",),  # the key `namespace`, or the kind Namespace
+)
 
 
 # Labels --------------------------------------------------------------------------------------------------------------
@@ -199,7 +214,7 @@ def _hidden(what: str, *, hides: bool = False) -> Lens:
             _refuse_reserved(value.keys(), what)
         return value
 
-    return Lens("HIDDEN", hide_up, _without_reserved, Inside.FIELDS, hides=hides)
+    return Lens("HIDDEN", hide_up, _without_reserved, Inside.FIELDS, hides=hides, wakes=(_OURS,))
 
 
 def _without_reserved(value: Any, scope: Scope) -> Any:
@@ -225,7 +240,9 @@ def _owner_up(value: Any, scope: Scope) -> Any:
     return {**value, TENANT_LABEL: scope.tenant} if scope.full else value
 
 
-OWNER_LABEL: Final = Lens("OWNER_LABEL", _owner_up, _without_reserved, Inside.FIELDS, adds=True, hides=True)
+OWNER_LABEL: Final = Lens(
+    "OWNER_LABEL", _owner_up, _without_reserved, Inside.FIELDS, adds=True, hides=True, wakes=(_OURS,)
+)
 """Labels of a Namespace: the owner's label goes on on the way up and off on the way down."""
 
 
@@ -255,12 +272,14 @@ def _selector_down(value: Any, scope: Scope) -> Any:
         return value
     _selector(namespace_down, value, scope)
     labels = _without_reserved(value.get("matchLabels"), scope)
-    return {
-        key: labels if key == "matchLabels" else inner for key, inner in value.items() if key != "matchLabels" or labels
-    }
+    if labels is None and value.get("matchLabels") is not None:
+        return {key: inner for key, inner in value.items() if key != "matchLabels"}
+    return {**value, "matchLabels": labels} if "matchLabels" in value else value
 
 
-NAMESPACE_SELECTOR: Final = Lens("NAMESPACE_SELECTOR", _selector_up, _selector_down, Inside.CLOSED)
+NAMESPACE_SELECTOR: Final = Lens(
+    "NAMESPACE_SELECTOR", _selector_up, _selector_down, Inside.CLOSED, wakes=(_OURS, NAME_LABEL)
+)
 """A label selector over namespaces: within the tenant's own ones. An empty one means all of them."""
 
 
@@ -270,18 +289,20 @@ NAMESPACE_SELECTOR: Final = Lens("NAMESPACE_SELECTOR", _selector_up, _selector_d
 def _managed_down(value: Any, scope: Scope) -> Any:
     if not isinstance(value, list):
         return value
-    kept = [entry for entry in map(_managed_entry, value) if entry is not None]
-    return kept or None
+    kept = [
+        entry for entry, was in zip(map(_managed_entry, value), value, strict=True) if entry is not None or was is None
+    ]
+    return kept if kept or not value else None
 
 
 def _managed_entry(entry: Any) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("fieldsV1"), dict):
         return entry
     fields = _without_own_fields(entry["fieldsV1"])
-    if not fields:
+    if not fields and entry["fieldsV1"]:
         return None
-    manager = "kube-apiserver" if entry.get("manager") == CONTROLLER else entry.get("manager")
-    return {**entry, "manager": manager, "fieldsV1": fields}
+    manager = {"manager": "kube-apiserver"} if entry.get("manager") == CONTROLLER else {}
+    return {**entry, **manager, "fieldsV1": fields}
 
 
 def _without_own_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -296,7 +317,7 @@ def _without_own_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return {} if kept.keys() == {"."} and fields.keys() != {"."} else kept
 
 
-MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _same, _managed_down, Inside.CLOSED)
+MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _same, _managed_down, Inside.CLOSED, wakes=(_OURS,))
 
 
 # Free text -----------------------------------------------------------------------------------------------------------
@@ -324,7 +345,7 @@ def _token_down(token: str, scope: Scope) -> str:
     return f"{name}{dot}{rest}" if name is not None and dot and name in scope.namespaces else token
 
 
-TEXT: Final = Lens("TEXT", _same, _text(text_down), Inside.CLOSED)
+TEXT: Final = Lens("TEXT", _same, _text(text_down), Inside.CLOSED, wakes=(ID,))
 
 
 # Single rows ---------------------------------------------------------------------------------------------------------
@@ -354,7 +375,11 @@ def _resource_key(key: str, direction: Callable[[Lens], Way], scope: Scope) -> s
 
 
 RESOURCE_KEYS: Final = Lens(
-    "RESOURCE_KEYS", _resource_keys(lambda lens: lens.up), _resource_keys(lambda lens: lens.down), Inside.FIELDS
+    "RESOURCE_KEYS",
+    _resource_keys(lambda lens: lens.up),
+    _resource_keys(lambda lens: lens.down),
+    Inside.FIELDS,
+    wakes=(ID,),
 )
 """Names of counted resources that hold a class (`gold.storageclass.storage.k8s.io/requests.storage`)."""
 
@@ -371,7 +396,11 @@ def _scope_selector(direction: Callable[[Lens], Way]) -> Way:
 
 
 SCOPE_SELECTOR: Final = Lens(
-    "SCOPE_SELECTOR", _scope_selector(lambda lens: lens.up), _scope_selector(lambda lens: lens.down), Inside.CLOSED
+    "SCOPE_SELECTOR",
+    _scope_selector(lambda lens: lens.up),
+    _scope_selector(lambda lens: lens.down),
+    Inside.CLOSED,
+    wakes=(ID,),
 )
 
 
@@ -409,7 +438,9 @@ def _event_down(value: Any, scope: Scope) -> Any:
     return value
 
 
-CLUSTER_SCOPED_EVENT: Final = Lens("CLUSTER_SCOPED_EVENT", _event_up, _event_down, Inside.FIELDS)
+CLUSTER_SCOPED_EVENT: Final = Lens(
+    "CLUSTER_SCOPED_EVENT", _event_up, _event_down, Inside.FIELDS, wakes=(CLUSTER_EVENT,)
+)
 
 
 _REMAINING: Final = {
@@ -440,4 +471,4 @@ def _condition_down(value: Any, scope: Scope) -> Any:
     return {**value, "status": "False", "reason": reason, "message": message}
 
 
-NAMESPACE_CONDITION: Final = Lens("NAMESPACE_CONDITION", _same, _condition_down, Inside.FIELDS)
+NAMESPACE_CONDITION: Final = Lens("NAMESPACE_CONDITION", _same, _condition_down, Inside.FIELDS, wakes=("Remaining",))

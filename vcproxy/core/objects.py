@@ -127,20 +127,20 @@ def to_view(
     if kind == "Table":
         return _table_to_view(document, row, scope, {} if columns is None else columns)
     if isinstance(document.get("items"), list):
-        item = tree_of(*_item_kind(group, kind, row))
+        item = tree_of(*item_kind(group, kind, row))
         document["items"] = [object_down(item, one, scope) for one in document["items"]]
         return document
-    result: dict[str, Any] = object_down(tree_of(*_own_kind(group, kind, row)), document, scope)
+    result: dict[str, Any] = object_down(tree_of(*own_kind(group, kind, row)), document, scope)
     return result
 
 
 def object_down(node: Node, document: Any, scope: Scope) -> Any:
     """One object as the tenant sees it."""
-    _last_applied_down(node, document, scope)
+    last_applied_down(node, document, scope)
     return rewrite(node, document, Direction.DOWN, scope)
 
 
-def _last_applied_down(node: Node, document: Any, scope: Scope) -> None:
+def last_applied_down(node: Node, document: Any, scope: Scope) -> None:
     """The object in kubectl's last-applied annotation, where the host itself wrote it.
 
     kubectl writes what the tenant wrote, which is stored as it is. After a server-side apply the API server writes the
@@ -165,12 +165,12 @@ def _last_applied_down(node: Node, document: Any, scope: Scope) -> None:
         annotations[LAST_APPLIED] = msgspec.json.encode(view).decode() + ("\n" if text.endswith("\n") else "")
 
 
-def _own_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
+def own_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
     return (row.group, row.kind) if kind.startswith("PartialObjectMetadata") else (group, kind)
 
 
-def _item_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
-    return _own_kind(group, kind.removesuffix("List"), row)
+def item_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
+    return own_kind(group, kind.removesuffix("List"), row)
 
 
 def _table_to_view(document: dict[str, Any], row: Kind, scope: Scope, columns: dict[int, Lens]) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _table_to_view(document: dict[str, Any], row: Kind, scope: Scope, columns: d
         known = line.get("object")
         if isinstance(known, dict):
             kind = str(known.get("kind", ""))
-            node = tree_of(*_own_kind(group_of(str(known.get("apiVersion", ""))), kind, row))
+            node = tree_of(*own_kind(group_of(str(known.get("apiVersion", ""))), kind, row))
             line["object"] = object_down(node, known, scope)
         tables.rewrite_cells(line, columns, scope)
     return document

@@ -1,12 +1,15 @@
 """Answers of the host, read whole: an object, or the refusal that the host gave, in the tenant's words."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core import objects, status
+from vcproxy.core import objects, partial, status
 from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import HostResponse
+from vcproxy.core.partial import Answer
+from vcproxy.core.plan import Position
 from vcproxy.core.status import ApiError, Status
 
 BODY_LIMIT: Final = 512 * 1024 * 1024
@@ -25,6 +28,23 @@ async def document(response: HostResponse, limit: int = BODY_LIMIT) -> dict[str,
     if not isinstance(decoded, dict):
         raise status.bad_gateway()
     return decoded
+
+
+async def answer(response: HostResponse, limit: int = BODY_LIMIT) -> Answer:
+    """The JSON object of an answer, split up as far as it is needed. Raises ApiError 502 for anything else."""
+    raw = await response.read(limit)
+    try:
+        return partial.read(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise status.bad_gateway() from None
+
+
+def seal_continue(answer: Answer, seal: Callable[[Position], str]) -> None:
+    """The host's continue tokens hold host names: `seal` makes one that holds none."""
+    metadata = answer.list_metadata()
+    if metadata.get("continue"):
+        position = Position("", str(metadata["continue"]), str(metadata.get("resourceVersion", "")))
+        answer.set_continue(seal(position))
 
 
 class HostRefusal(ApiError):  # noqa: N818 - a Status, not a fault of the program

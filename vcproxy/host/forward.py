@@ -6,18 +6,18 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from vcproxy.core import bodies, guard, media, objects, patches, protobuf, status
+from vcproxy.core import bodies, guard, media, objects, partial, patches, protobuf, status
 from vcproxy.core.fields import CONTROLLER, Scope
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.http import Call, Headers, Reply, single
 from vcproxy.core.media import Accepted, Codec
 from vcproxy.core.names import HIDDEN_LABEL, TENANT_LABEL
+from vcproxy.core.partial import Answer
 from vcproxy.core.patches import PatchType
 from vcproxy.core.plan import BodyUse, Forward, Identity, Position
 from vcproxy.core.request import ApiRequest, resource_path
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
-from vcproxy.host.watches import labels, owned
 
 TRIES: Final = 5
 """How often a patch of the view is tried after a conflict: the API server's own number (MaxRetryWhenPatchConflicts)."""
@@ -186,10 +186,10 @@ class Forwarder:
                 refusal = await answers.refusal(response, self._scope)
                 self._seal_continue(refusal.body)
                 return await replies.of_refusal(refusal, call, notes)
-            document = await answers.document(response)
-            self._check_shown(document, plan)
-            self._seal_continue(document)
-            view = objects.to_view(document, plan.row, self._scope)
+            answer = await answers.answer(response)
+            self._check_shown(answer, plan)
+            answers.seal_continue(answer, self._seal)
+            view = partial.view(answer, plan.row, self._scope).document()
             return await replies.of_document(view, accepted.codec, call, code=response.status, headers=notes)
         finally:
             await response.close()
@@ -201,24 +201,25 @@ class Forwarder:
             position = Position("", str(metadata["continue"]), str(metadata.get("resourceVersion", "")))
             metadata["continue"] = self._seal(position)
 
-    def _check_shown(self, document: dict[str, Any], plan: Forward) -> None:
+    def _check_shown(self, answer: Answer, plan: Forward) -> None:
         """404 for a single object that is hidden, or that the proxy read under its own identity for another tenant."""
         reader = plan.identity is Identity.READER
-        if isinstance(document.get("items"), list):
+        if (answer.entries is not None and not answer.is_table) or (answer.is_table and not _single(answer)):
             if reader:
-                document["items"] = [item for item in document["items"] if owned(item, self._scope)]
-        elif document.get("kind") == "Table" and not _single(document):
-            if reader:
-                rows = document.get("rows") or ()
-                document["rows"] = [row for row in rows if owned(row.get("object") or {}, self._scope)]
-        elif HIDDEN_LABEL in labels(document) or (reader and not owned(document, self._scope)):
+                answer.entries = [entry for entry in answer.entries or () if self._owned(entry)]
+            return
+        known = answer.entries[0] if answer.entries else answer.head
+        if (reader and not self._owned(known)) or HIDDEN_LABEL in partial.labels(known):
             name = plan.path.split("/")[-1]
             shown = name if plan.row.namespaced else name.partition("-")[2]
             raise status.not_found(plan.row.group, plan.row.resource, shown)
 
+    def _owned(self, members: Any) -> bool:
+        return partial.labels(members).get(TENANT_LABEL) == self._scope.tenant
 
-def _single(table: dict[str, Any]) -> bool:
-    return len(table.get("rows") or ()) == 1
+
+def _single(table: Answer) -> bool:
+    return len(table.entries or ()) == 1
 
 
 class HostStream:

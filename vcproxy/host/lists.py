@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core import objects, plan
+from vcproxy.core import partial, plan
 from vcproxy.core.fields import Scope
 from vcproxy.core.names import VirtualName, up
+from vcproxy.core.partial import Answer
 from vcproxy.core.plan import Identity, Pairs, Position
 from vcproxy.host import answers
 from vcproxy.host.identity import Exchange
@@ -44,7 +45,7 @@ class ListReader:
         exact = _exactly(wanted.query, _version(merged))
         slots = asyncio.Semaphore(PARALLEL)
 
-        async def one(namespace: VirtualName) -> dict[str, Any] | None:
+        async def one(namespace: VirtualName) -> Answer | None:
             async with slots:
                 return await self._part(wanted, namespace, exact)
 
@@ -55,27 +56,28 @@ class ListReader:
         """One chunk: on from the position, namespace after namespace, until the limit is reached."""
         position = wanted.position
         start = position.namespace if position else ""
-        left, got = wanted.limit, list[dict[str, Any]]()
+        left, got = wanted.limit, list[Answer]()
         version, token = (position.resource_version, position.token) if position else ("", "")
+        more = ""
         for namespace in (name for name in wanted.namespaces if name >= start):
             if not left:
-                got[-1]["metadata"]["continue"] = self._seal(Position(namespace, "", version))
+                more = self._seal(Position(namespace, "", version))
                 break
             resume = token if namespace == start else ""
             part = await self._part(wanted, namespace, _chunk_query(wanted.query, version, resume, left))
             if part is None:
                 continue
             version = version or _version(part)
-            left -= min(left, len(_entries(part)))
+            left -= min(left, len(part.entries or ()))
             got.append(part)
-            if more := part["metadata"].get("continue"):
-                part["metadata"]["continue"] = self._seal(Position(namespace, more, version))
+            if rest := str(part.list_metadata().get("continue") or ""):
+                more = self._seal(Position(namespace, rest, version))
                 break
         if not got:
             return await self._whole(msgspec.structs.replace(wanted, limit=0, namespaces=(VirtualName("default"),)))
-        return _merge(got)
+        return _merge(got, more)
 
-    async def _part(self, wanted: plan.List, namespace: VirtualName, query: Pairs) -> dict[str, Any] | None:
+    async def _part(self, wanted: plan.List, namespace: VirtualName, query: Pairs) -> Answer | None:
         """The part of one namespace, rewritten; None where the namespace went away in the meantime."""
         target = plan.namespace_target(wanted, self._scope.tenant, namespace, query)
         response = await self._exchange.send(
@@ -90,12 +92,12 @@ class ListReader:
                 return None  # its binding goes last: without rights there is no namespace
             if response.status != 200:
                 raise await answers.refusal(response, self._scope)
-            return objects.to_view(await answers.document(response), wanted.row, self._scope)
+            return partial.view(await answers.answer(response), wanted.row, self._scope)
         finally:
             await response.close()
 
 
-async def _all(tasks: list[asyncio.Task[dict[str, Any] | None]]) -> list[dict[str, Any] | None]:
+async def _all(tasks: list[asyncio.Task[Answer | None]]) -> list[Answer | None]:
     """The results of all tasks; the first failure ends the others and is raised as it is."""
     try:
         return await asyncio.gather(*tasks)
@@ -106,13 +108,8 @@ async def _all(tasks: list[asyncio.Task[dict[str, Any] | None]]) -> list[dict[st
         raise
 
 
-def _version(part: dict[str, Any]) -> str:
-    return str(part.get("metadata", {}).get("resourceVersion", ""))
-
-
-def _entries(part: dict[str, Any]) -> list[Any]:
-    entries = part.get("rows") if part.get("kind") == "Table" else part.get("items")
-    return entries if isinstance(entries, list) else []
+def _version(part: Answer) -> str:
+    return str(part.list_metadata().get("resourceVersion", ""))
 
 
 def _exactly(query: Pairs, version: str) -> Pairs:
@@ -127,13 +124,10 @@ def _chunk_query(query: Pairs, version: str, token: str, left: int) -> Pairs:
     return (*(_exactly(query, version) if version else query), ("limit", str(left)))
 
 
-def _merge(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """One list of several: the first one's head, all items in order, the last one's continue token."""
-    merged, last = parts[0], parts[-1]
-    entries = [entry for part in parts for entry in _entries(part)]
-    merged["rows" if merged.get("kind") == "Table" else "items"] = entries
+def _merge(parts: list[Answer], more: str = "") -> dict[str, Any]:
+    """One list of several: the first one's head, all items in order; `more` is the continue token of the tenant."""
+    merged = parts[0]
     metadata = {"resourceVersion": _version(merged)}
-    if last["metadata"].get("continue"):
-        metadata["continue"] = last["metadata"]["continue"]
-    merged["metadata"] = metadata
-    return merged
+    merged.head["metadata"] = {**metadata, "continue": more} if more else metadata
+    place = "rows" if merged.is_table else "items"
+    return {**merged.document(), place: [entry for part in parts for entry in part.entries or ()]}

@@ -4,6 +4,8 @@ import asyncio
 import zlib
 from typing import Any, Final
 
+import msgspec
+
 from vcproxy.core import bodies
 from vcproxy.core.fields import Scope, text_down
 from vcproxy.core.hosting import HostResponse
@@ -28,13 +30,15 @@ def warnings(response: HostResponse, scope: Scope) -> Headers:
 async def of_document(
     document: dict[str, Any], codec: Codec, call: Call, *, code: int = 200, headers: Headers = ()
 ) -> Reply:
-    """A whole body."""
-    raw = bodies.encode_json(document) if codec is Codec.JSON else await _yaml(document)
+    """A whole body; parts of the document may be JSON already (msgspec.Raw)."""
+    raw = bodies.encode_json(document)
+    if codec is not Codec.JSON:
+        raw = await asyncio.to_thread(_yaml, raw)
     return await of_bytes(raw, _CONTENT_TYPE[codec], call, code=code, headers=headers)
 
 
-async def _yaml(document: dict[str, Any]) -> bytes:
-    return await asyncio.to_thread(bodies.encode_yaml, document)
+def _yaml(raw: bytes) -> bytes:
+    return bodies.encode_yaml(msgspec.json.decode(raw))
 
 
 async def of_bytes(raw: bytes, content_type: str, call: Call, *, code: int = 200, headers: Headers = ()) -> Reply:
