@@ -28,8 +28,8 @@ bench: setup  ## figures: direct, vcproxy, a plain Go proxy and nginx side by si
 bench-ratio: setup  ## CPU of a get through vcproxy over that of Go's plain ReverseProxy: the last line is one number
 	@$(python) -m e2e.bench.ratio
 
-up: setup  ## cluster, proxy and the tenants acme and globex, left running; kubeconfigs in .dev/
-	@$(python) -m e2e.dev up
+up: setup  ## cluster, proxy and the tenants acme and globex, left running; kubeconfigs in .dev/; NODES=real:1 for real nodes
+	@$(python) -m e2e.dev up --nodes=$(NODES)
 
 down: setup  ## stop what `make up` started
 	@$(python) -m e2e.dev down

@@ -4,6 +4,7 @@ One supervisor owns everything that runs; `.dev/pids` names it and its children,
 `.dev/*.kubeconfig` are what people use. `down` ends the supervisor, which stops its children in order.
 """
 
+import argparse
 import contextlib
 import fcntl
 import os
@@ -15,23 +16,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
+from e2e.cluster.bridge import MOST_NODES, sweep_abandoned
 from e2e.cluster.build import say
 from e2e.cluster.host import start_host
 from e2e.cluster.pids import read_pids, write_pids
+from e2e.cluster.preflight import install_packages
 from e2e.cluster.processes import ProcessError, signals_as_interrupts, undisturbed
 from e2e.cluster.proxy import RunningProxy, TenantCluster
 
 ROOT: Final = Path(__file__).parent.parent
 TENANTS: Final = ("acme", "globex")
+REAL: Final = "real:"
 GRACE: Final = 90.0
 """Seconds that the supervisor has to stop everything."""
 
 
 class Dev:
-    """The folder `.dev/` and what may be done with it."""
+    """The folder `.dev/` and what may be done with it. `real_nodes` stand in for fake ones, if there are any."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, real_nodes: int = 0) -> None:
+        self.folder, self.real_nodes = folder, real_nodes
         self.pids = folder / "pids"
         self.ready = folder / "ready"
         self.run_folder = folder / "run"
@@ -52,7 +56,7 @@ class Dev:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "e2e.dev", "run"],
+                [sys.executable, "-m", "e2e.dev", "run", *nodes_option(self.real_nodes)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -130,7 +134,9 @@ logs: {folder}/log/   process ids: {folder}/pids   stop all of it: make down"""
 
     def _serve(self, running: contextlib.ExitStack) -> NoReturn:
         """Raises KeyboardInterrupt on a signal, ProcessError where a part ends by itself."""
-        host = start_host(self.run_folder / "host")
+        if self.real_nodes and (reason := install_packages()):
+            raise ProcessError(f"real nodes cannot run here: packages: {reason}")
+        host = start_host(self.run_folder / "host", real_nodes=self.real_nodes)
         running.callback(host.stop)
         _private_copy(host.kubeconfig, self.kubeconfig("host"))
         self._link_logs(self.run_folder / "host" / "log")
@@ -172,6 +178,8 @@ logs: {folder}/log/   process ids: {folder}/pids   stop all of it: make down"""
         """Stop what is written in the pids file, the supervisor first; nothing else that has the same ids."""
         recorded = read_pids(self.pids)
         stopped = [one.name for one in recorded if one.stop(GRACE if one.name == "supervisor" else 10.0)]
+        if os.geteuid() == 0:
+            sweep_abandoned()
         self._forget()
         if not quiet:
             say("stopped" if stopped else "nothing was running")
@@ -205,12 +213,27 @@ def _private_copy(source: Path, target: Path) -> None:
     target.write_bytes(source.read_bytes())
 
 
+def nodes_option(real_nodes: int) -> list[str]:
+    return [f"--nodes={REAL}{real_nodes}"] if real_nodes else []
+
+
+def read_nodes(text: str) -> int:
+    """How many real nodes `real:N` means; none for the fake ones that are there otherwise. Raises ArgumentTypeError."""
+    if not text:
+        return 0
+    count = text.removeprefix(REAL)
+    if count == text or not count.isdigit() or not 1 <= int(count) <= MOST_NODES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {REAL}N with N from 1 to {MOST_NODES}")
+    return int(count)
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m e2e.dev", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "run"))
+    parser.add_argument("--nodes", type=read_nodes, default=0, metavar="real:N", help="real nodes instead of fake ones")
+    given = parser.parse_args()
     commands = {"up": Dev.up, "down": Dev.down, "run": Dev.run}
-    if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        say("usage: python -m e2e.dev up|down")
-        return 2
-    return commands[sys.argv[1]](Dev(ROOT / ".dev"))
+    return commands[given.command](Dev(ROOT / ".dev", given.nodes))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,25 +28,23 @@ OLDEST_GO: Final = (1, 26)
 MODULES: Final = Path(__file__).parent / "modules"
 _VERSION: Final = "k8s.io/component-base/version"
 _CLIENT: Final = "k8s.io/client-go/pkg/version"
-FLAGS: Final = {
-    "kubernetes": " ".join(
-        [
-            "-s -w",
-            *(
-                f"-X {package}.{name}={value}"
-                for package in (_VERSION, _CLIENT)
-                for name, value in (
-                    ("gitVersion", KUBERNETES),
-                    ("gitMajor", KUBERNETES[1:].split(".")[0]),
-                    ("gitMinor", KUBERNETES.split(".")[1]),
-                    ("gitTreeState", "clean"),
-                )
-            ),
-        ]
-    ),
-    "etcd": "-s -w",
-    "kwok": "-s -w",
-}
+_SMALL: Final = "-s -w"
+_VERSIONED: Final = " ".join(
+    [
+        _SMALL,
+        *(
+            f"-X {package}.{name}={value}"
+            for package in (_VERSION, _CLIENT)
+            for name, value in (
+                ("gitVersion", KUBERNETES),
+                ("gitMajor", KUBERNETES[1:].split(".")[0]),
+                ("gitMinor", KUBERNETES.split(".")[1]),
+                ("gitTreeState", "clean"),
+            )
+        ),
+    ]
+)
+FLAGS: Final = {"kubernetes": _VERSIONED, "etcd": _SMALL, "kwok": _SMALL}
 BINARIES: Final = (
     ("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
     ("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
@@ -57,7 +56,30 @@ BINARIES: Final = (
 """Name, folder of modules/, package."""
 STAGES: Final = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
 """kwok's stages: what fake nodes and pods do."""
+NODE_FLAGS: Final = {"node": _VERSIONED, "coredns": _SMALL, "pause": _SMALL}
+NODE_BINARIES: Final = (
+    ("kubelet", "node", "k8s.io/kubernetes/cmd/kubelet"),
+    ("kube-proxy", "node", "k8s.io/kubernetes/cmd/kube-proxy"),
+    ("agnhost", "node", "k8s.io/kubernetes/test/images/agnhost"),
+    ("coredns", "coredns", "vcproxy.io/e2e/coredns"),
+    ("pause", "pause", "vcproxy.io/e2e/pause"),
+)
+"""What real nodes need besides: built only where they are asked for."""
 HEARTBEAT: Final = 15.0
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Programs that are built together into one entry of the cache. `flags` are the linker's, by module."""
+
+    name: str
+    binaries: tuple[tuple[str, str, str], ...]
+    flags: Mapping[str, str]
+    stages: tuple[str, ...] = ()
+
+
+HOST: Final = Collection("host", BINARIES, FLAGS, STAGES)
+REAL_NODES: Final = Collection("nodes", NODE_BINARIES, NODE_FLAGS)
 
 
 def cache_folder() -> Path:
@@ -66,11 +88,13 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vcproxy"
 
 
-def key(go_version: str, modules: Path = MODULES) -> str:
-    """The name of the entry: a hash of pins, flags, binaries, toolchain and machine."""
-    digest = hashlib.sha256(f"{go_version} {platform.machine()} {FLAGS} {BINARIES} {STAGES}".encode())
-    for path in sorted(modules.glob("*/go.*")):
-        digest.update(f"{path.parent.name}/{path.name}".encode() + path.read_bytes())
+def key(go_version: str, modules: Path = MODULES, wanted: Collection = HOST) -> str:
+    """The name of the entry: a hash of pins, own sources, flags, binaries, toolchain and machine."""
+    parts = f"{go_version} {platform.machine()} {dict(wanted.flags)} {wanted.binaries} {wanted.stages}"
+    digest = hashlib.sha256(parts.encode())
+    for module in sorted({module for _, module, _ in wanted.binaries}):
+        for path in sorted(modules.glob(f"{module}/*.*")):
+            digest.update(f"{path.parent.name}/{path.name}".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -89,8 +113,8 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def binaries() -> Path:
-    """The folder with all binaries and `stages/`, built as far as needed. Raises SystemExit with the reason."""
+def binaries(wanted: Collection = HOST) -> Path:
+    """The folder with all its binaries and stages, built as far as needed. Raises SystemExit with the reason."""
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root / "host.lock"):
@@ -98,14 +122,15 @@ def binaries() -> Path:
         version = subprocess.run(
             [go, "version"], capture_output=True, text=True, check=True, env=_environment()
         ).stdout.strip()
-        entry = root / f"host-{key(version)}"
+        entry = root / f"{wanted.name}-{key(version, wanted=wanted)}"
         entry.mkdir(exist_ok=True)
-        missing = [binary for binary in BINARIES if not sound(entry, binary[0])]
+        missing = [binary for binary in wanted.binaries if not sound(entry, binary[0])]
         if missing:
             say(f"building {len(missing)} binaries with {version} into {entry}; this happens once")
         for binary in missing:
-            _build(go, entry, *binary)
-        _copy_stages(go, entry)
+            _build(go, entry, wanted.flags, *binary)
+        if wanted.stages:
+            _copy_stages(go, entry, wanted.stages)
     return entry
 
 
@@ -178,12 +203,12 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _build(go: str, entry: Path, name: str, module: str, package: str) -> None:
+def _build(go: str, entry: Path, flags: Mapping[str, str], name: str, module: str, package: str) -> None:
     """One binary: into a temporary file, renamed when it is whole, its manifest written last."""
     start = time.monotonic()
     handle, temporary = tempfile.mkstemp(dir=entry, prefix=f".{name}.")
     os.close(handle)
-    command = [go, "build", "-trimpath", f"-ldflags={FLAGS[module]}", "-o", temporary, package]
+    command = [go, "build", "-trimpath", f"-ldflags={flags[module]}", "-o", temporary, package]
     try:
         with _heartbeat(name, start):
             done = subprocess.run(
@@ -221,7 +246,7 @@ def _heartbeat(name: str, start: float) -> Iterator[None]:
         thread.join()
 
 
-def _copy_stages(go: str, entry: Path) -> None:
+def _copy_stages(go: str, entry: Path, stages: tuple[str, ...]) -> None:
     """kwok's stages, from the folder of its own module."""
     target = entry / "stages"
     if (target / "whole").exists():
@@ -235,7 +260,7 @@ def _copy_stages(go: str, entry: Path) -> None:
         check=True,
     )
     source = Path(json.loads(done.stdout)["Dir"]) / "kustomize" / "stage"
-    for stage in STAGES:
+    for stage in stages:
         for path in sorted((source / stage).glob("*.yaml")):
             if path.name != "kustomization.yaml":
                 folder = target / stage

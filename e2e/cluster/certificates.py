@@ -8,7 +8,7 @@ import base64
 import datetime
 import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,8 @@ CLIENTS: Final = (
     ("controller-manager", "system:kube-controller-manager", ""),
     ("scheduler", "system:kube-scheduler", ""),
     ("kwok", "kwok", "system:masters"),
+    ("kube-proxy", "system:kube-proxy", ""),
+    ("coredns", "coredns", "system:masters"),
     ("kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
     ("front-proxy", "front-proxy-client", ""),
 )
@@ -51,8 +53,11 @@ class Pki:
         return self.folder / f"{name}.kubeconfig"
 
 
-def make_pki(folder: Path, server: str, addresses: Sequence[str]) -> Pki:
-    """Write a CA, a serving certificate for `addresses`, client certificates and their kubeconfigs for `server`."""
+def make_pki(folder: Path, server: str, addresses: Sequence[str], nodes: Mapping[str, str] | None = None) -> Pki:
+    """Write a CA, a serving certificate for `addresses`, client certificates and their kubeconfigs for `server`.
+
+    `nodes` are names and addresses of real nodes: each gets `<name>-serving` and, as a client, `<name>`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ca = _Authority(folder)
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in SERVER_NAMES]
@@ -61,6 +66,10 @@ def make_pki(folder: Path, server: str, addresses: Sequence[str]) -> Pki:
     for file, user, group in CLIENTS:
         ca.issue(file, user, group, ())
         _write_kubeconfig(folder, file, server)
+    for node, address in (nodes or {}).items():
+        ca.issue(f"{node}-serving", node, "", [x509.IPAddress(ipaddress.ip_address(address))])
+        ca.issue(node, f"system:node:{node}", "system:nodes", ())
+        _write_kubeconfig(folder, node, server)
     account = ec.generate_private_key(ec.SECP256R1())
     _write_key(folder / "accounts.key", account)
     public = account.public_key().public_bytes(

@@ -1,6 +1,7 @@
-"""A control plane on this machine: etcd, API server, controller manager, scheduler and fake nodes.
+"""A control plane on this machine: etcd, API server, controller manager, scheduler, and nodes, fake or real.
 
-Everything listens on 127.0.0.1 and free ports, keeps its files in one folder, and is stopped with the object.
+Everything listens on 127.0.0.1 and free ports, keeps its files in one folder, and is stopped with the object. With
+real nodes the API server listens on the address of their bridge instead, where they and their pods reach it.
 """
 
 import json
@@ -12,12 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from e2e.cluster.build import binaries
+from e2e.cluster.bridge import NodeNetwork
+from e2e.cluster.build import REAL_NODES, binaries
 from e2e.cluster.certificates import Pki, make_pki
+from e2e.cluster.dns import corefile, dns_objects
+from e2e.cluster.images import write_images
 from e2e.cluster.network import advertised_address
 from e2e.cluster.nodes import NODES, node, write_kwok_config
-from e2e.cluster.processes import Process, Processes, free_ports
+from e2e.cluster.preflight import failure, static_busybox
+from e2e.cluster.processes import Process, ProcessError, Processes, free_ports
+from e2e.cluster.realnode import RealNode, Surroundings, node_name
 
+LOOPBACK: Final = "127.0.0.1"
 READY: Final = 60.0
 """Seconds in which each component must answer its probe; 3 to 5 are usual for all together."""
 SERVICES: Final = "10.96.0.0/16"
@@ -31,10 +38,18 @@ rules: [{level: Metadata}]
 
 
 class ControlPlane:
-    """One cluster. `start` returns when it is ready for use; `stop` leaves only files."""
+    """One cluster. `start` returns when it is ready for use; `stop` leaves only files.
 
-    def __init__(self, folder: Path) -> None:
+    `real_nodes` of them stand in for the fake ones, if there are any.
+    """
+
+    def __init__(self, folder: Path, real_nodes: int = 0) -> None:
         self.folder = folder
+        self.address = LOOPBACK
+        """Where the API server listens; known for sure after `start`."""
+        self._real_nodes = real_nodes
+        self._network: NodeNetwork | None = None
+        self._nodes: list[RealNode] = []
         self.audit_log = folder / "audit.log"
         self._bin: Path | None = None
         self._etcd, self._peer, self._api, self._manager, self._scheduler, self._kwok = free_ports(6)
@@ -44,7 +59,7 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self._api}"
+        return f"https://{self.address}:{self._api}"
 
     @property
     def kubeconfig(self) -> Path:
@@ -57,29 +72,42 @@ class ControlPlane:
 
     def pids(self) -> dict[str, int]:
         """Process ids of what runs, by component."""
-        return self._processes.pids()
+        found = self._processes.pids()
+        for one in self._nodes:
+            found |= one.pids()
+        return found
 
     def check(self) -> None:
         """Raises ProcessError where a component ended by itself."""
         self._processes.check()
+        for one in self._nodes:
+            one.check()
 
     def start(self) -> None:
         """Raises ProcessError with the end of the logs where a component does not come up."""
         self._bin = binaries()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._pki = make_pki(self.folder / "pki", self.url, ["127.0.0.1", "10.96.0.1", advertised_address()])
         try:
+            self._take_network()
+            self._make_pki()
             self._start_etcd()
             self._start_api_server()
             self._start_controllers()
-            self._start_nodes()
+            self._start_real_nodes() if self._network else self._start_fake_nodes()
+            self._wait("the first ServiceAccount is there", self._accounts_ready)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop every process, the last first."""
+        """Stop every process, the last first; then what only a machine's administrator sees: bridge and cgroups."""
+        for one in reversed(self._nodes):
+            one.stop()
+        self._nodes.clear()
         self._processes.stop()
+        if self._network:
+            self._network.remove()
+            self._network = None
 
     def stop_api_server(self) -> None:
         """As an administrator would: SIGTERM, open requests end in order."""
@@ -110,6 +138,21 @@ class ControlPlane:
     def _wait(self, what: str, probe: Callable[[], bool]) -> None:
         self._processes.wait_until(what, probe, READY)
 
+    def _take_network(self) -> None:
+        """For real nodes only. Raises ProcessError where this machine cannot run them."""
+        if not self._real_nodes:
+            return
+        if reason := failure():
+            raise ProcessError(f"this machine cannot run real nodes: {reason}")
+        self._network = NodeNetwork.take()
+        self.address = self._network.gateway
+
+    def _make_pki(self) -> None:
+        addresses = [LOOPBACK, "10.96.0.1", advertised_address(), self.address]
+        network = self._network
+        nodes = {node_name(index): network.address(index) for index in range(self._real_nodes)} if network else {}
+        self._pki = make_pki(self.folder / "pki", self.url, addresses, nodes)
+
     def _start_etcd(self) -> None:
         client, peer = f"http://127.0.0.1:{self._etcd}", f"http://127.0.0.1:{self._peer}"
         self._run(
@@ -127,20 +170,57 @@ class ControlPlane:
     def _start_api_server(self) -> None:
         policy = self.folder / "audit-policy.yaml"
         policy.write_text(AUDIT)
-        self._server = self._run("kube-apiserver", *api_server_flags(self._pki, self._etcd, self._api, policy))
+        self._server = self._run("kube-apiserver", *self._api_server_flags(policy))
         self._wait("the API server is ready", self._api_ready)
+
+    def _api_server_flags(self, policy: Path) -> list[str]:
+        address = self._network.gateway if self._network else None
+        return api_server_flags(self._pki, self._etcd, self._api, policy, address)
 
     def _api_ready(self) -> bool:
         return _answers(f"{self.url}/readyz", self._tls())
 
     def _start_controllers(self) -> None:
-        self._run("kube-controller-manager", *manager_flags(self._pki, self._manager))
+        self._run("kube-controller-manager", *manager_flags(self._pki, self._manager, self._pod_range))
         self._run("kube-scheduler", *_component_flags(self._pki, "scheduler", self._scheduler))
         for name, port in (("the controller manager", self._manager), ("the scheduler", self._scheduler)):
             url = f"https://127.0.0.1:{port}/healthz"
             self._wait(f"{name} is ready", lambda url=url: _answers(url, self._tls()))  # type: ignore[misc]
 
-    def _start_nodes(self) -> None:
+    @property
+    def _pod_range(self) -> str:
+        return self._network.pods if self._network else PODS
+
+    def _start_real_nodes(self) -> None:
+        """One after the other; each then knows the way to the pods of all before it, and they to its own."""
+        around = self._surroundings()
+        self._start_dns(around)
+        for index in range(self._real_nodes):
+            added = RealNode(index, self.folder / node_name(index), around)
+            self._nodes.append(added)
+            added.start()
+            for other in self._nodes[:-1]:
+                around.network.route(added.pods(), index, other.init)
+                around.network.route(other.pods(), other.index, added.init)
+
+    def _surroundings(self) -> Surroundings:
+        built, busybox = binaries(REAL_NODES), static_busybox()
+        if self._network is None or busybox is None:
+            raise ProcessError("real nodes need a network and a busybox")
+        images = self.folder / "images.tar"
+        write_images(images, built, busybox)
+        return Surroundings(built, images, self._pki, self._network, self.get)
+
+    def _start_dns(self, around: Surroundings) -> None:
+        port, ready = free_ports(2, self.address)
+        config = self.folder / "Corefile"
+        config.write_text(corefile(self.address, port, ready, self._pki.kubeconfig("coredns")))
+        command = [str(around.built / "coredns"), f"-conf={config}"]
+        self._processes.add(Process("coredns", command, self.folder / "log" / "coredns.log"))
+        self.kubectl_run("create", "-f", "-", input=dns_objects(self.address, port))
+        self._wait("CoreDNS is ready", lambda: _answers(f"http://{self.address}:{ready}/ready", None))
+
+    def _start_fake_nodes(self) -> None:
         config, work = self.folder / "kwok.yaml", self.folder / "kwok"
         work.mkdir(exist_ok=True)
         write_kwok_config(config, self._binary("stages"), self.folder / "container.log")
@@ -148,7 +228,6 @@ class ControlPlane:
             self.kubectl_run("create", "-f", "-", input=json.dumps(node(name)))
         self._run("kwok", *kwok_flags(self._pki, self._kwok, config), cwd=work)
         self._wait("the nodes are ready", self._nodes_ready)
-        self._wait("the first ServiceAccount is there", self._accounts_ready)
 
     def _nodes_ready(self) -> bool:
         return all(_is_ready(found) for found in self.get("/api/v1/nodes")["items"])
@@ -174,13 +253,18 @@ class ControlPlane:
         return context
 
 
-def api_server_flags(pki: Pki, etcd: int, port: int, policy: Path) -> list[str]:
-    """A production-like API server: RBAC, no anonymous requests, service-account tokens, aggregation, audit."""
+def api_server_flags(pki: Pki, etcd: int, port: int, policy: Path, address: str | None = None) -> list[str]:
+    """A production-like API server: RBAC, no anonymous requests, service-account tokens, aggregation, audit.
+
+    `address` is the one where real nodes reach it; the machine has no way to service addresses, so webhooks and
+    aggregated APIs are reached at their endpoints.
+    """
     return [
         f"--etcd-servers=http://127.0.0.1:{etcd}",
         f"--secure-port={port}",
-        "--bind-address=127.0.0.1",
-        f"--advertise-address={advertised_address()}",
+        f"--bind-address={address or LOOPBACK}",
+        f"--advertise-address={address or advertised_address()}",
+        *(["--enable-aggregator-routing=true"] if address else []),
         *_serving(pki),
         f"--client-ca-file={pki.path('ca.crt')}",
         f"--service-account-key-file={pki.path('accounts.pub')}",
@@ -207,7 +291,7 @@ def api_server_flags(pki: Pki, etcd: int, port: int, policy: Path) -> list[str]:
     ]
 
 
-def manager_flags(pki: Pki, port: int) -> list[str]:
+def manager_flags(pki: Pki, port: int, pods: str = PODS) -> list[str]:
     return [
         *_component_flags(pki, "controller-manager", port),
         "--use-service-account-credentials",
@@ -216,7 +300,7 @@ def manager_flags(pki: Pki, port: int) -> list[str]:
         f"--cluster-signing-cert-file={pki.path('ca.crt')}",
         f"--cluster-signing-key-file={pki.path('ca.key')}",
         "--allocate-node-cidrs",
-        f"--cluster-cidr={PODS}",
+        f"--cluster-cidr={pods}",
     ]
 
 

@@ -47,13 +47,14 @@ class Host(Protocol):
 
 
 class BuiltHost:
-    """The control plane built from pinned modules."""
+    """The control plane built from pinned modules, with three fake nodes or with real ones."""
 
     own = True
 
-    def __init__(self, folder: Path) -> None:
-        self.control_plane: ControlPlane = ControlPlane(folder)
-        self.description = "a control plane built from pinned Go modules, with three fake nodes"
+    def __init__(self, folder: Path, real_nodes: int = 0) -> None:
+        self.control_plane: ControlPlane = ControlPlane(folder, real_nodes)
+        nodes = f"real nodes: {real_nodes}" if real_nodes else "three fake nodes"
+        self.description = f"a control plane built from pinned Go modules, with {nodes}"
 
     @property
     def kubeconfig(self) -> Path:
@@ -140,19 +141,24 @@ class KindHost:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=KIND_DEADLINE)
 
 
-def choose_host(folder: Path, environment: Mapping[str, str] = os.environ, probe: Probe | None = None) -> Host:
-    """The host for this run, not started. The first that can be had of: given, kind, built."""
+def choose_host(
+    folder: Path, environment: Mapping[str, str] = os.environ, probe: Probe | None = None, real_nodes: int = 0
+) -> Host:
+    """The host for this run, not started. The first that can be had of: given, kind, built.
+
+    `real_nodes` are those of the built one: the others have nodes of their own.
+    """
     if given := environment.get(GIVEN):
         return GivenHost(Path(given).expanduser().absolute())
     answers = probe or _answers
     if answers(["docker", "info"]) and answers(["kind", "version"]):
         return KindHost(folder)
-    return BuiltHost(folder)
+    return BuiltHost(folder, real_nodes)
 
 
-def start_host(folder: Path, tell: Callable[[str], None] = say) -> Host:
+def start_host(folder: Path, tell: Callable[[str], None] = say, real_nodes: int = 0) -> Host:
     """Choose a host, say which, start it. Where kind fails the built one is taken. Raises ProcessError."""
-    host = choose_host(folder)
+    host = choose_host(folder, real_nodes=real_nodes)
     tell(f"host: {host.description}")
     try:
         host.start()
@@ -160,7 +166,7 @@ def start_host(folder: Path, tell: Callable[[str], None] = say) -> Host:
         if not isinstance(host, KindHost):
             raise
         tell(f"{error}")
-        host = BuiltHost(folder)
+        host = BuiltHost(folder, real_nodes)
         tell(f"host: {host.description}")
         host.start()
     return host

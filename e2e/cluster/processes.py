@@ -133,6 +133,16 @@ class Processes:
         self._all.clear()
 
 
+def run_to_end(command: Sequence[str], seconds: float) -> None:
+    """A command that ends by itself. Raises ProcessError with what it said where it fails or takes longer."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise ProcessError(f"{' '.join(command)}: not done after {seconds:.0f} s") from error
+    if done.returncode:
+        raise ProcessError(f"{' '.join(command)}: {_meaning(done.returncode)}\n{done.stdout}{done.stderr}")
+
+
 def _holds(probe: Callable[[], bool]) -> bool:
     """Whether the probe holds; a connection that fails is a no."""
     try:
