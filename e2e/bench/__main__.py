@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from e2e.bench import connections, lasting, profiling, report, requests, tunnels, watchers
-from e2e.bench.measure import machine
+from e2e.bench.measure import machine, tried
 from e2e.bench.report import Group
 from e2e.bench.stage import Stage, replayed, staged, tell
 from e2e.cluster.build import KUBERNETES
@@ -57,7 +57,7 @@ def main() -> int:
         PAGE.write_text(report.updated(PAGE.read_text(), groups, made()))
     texts = [report.markdown(group) for group in groups]
     print(json.dumps(report.plain(groups), indent=2) if given.form == "json" else "\n".join(texts))
-    return 0
+    return 1 if any(note.startswith("failed") for group in groups for note in group.not_run) else 0
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -87,7 +87,8 @@ def profiled(stage: Stage, given: argparse.Namespace) -> str:
 def measured(name: str, stage: Stage, rounds: int) -> Group:
     start = time.monotonic()
     tell(f"{name} ...")
-    found = MEASURES[name](stage, rounds)
+    notes: list[str] = []
+    found = tried(name, lambda: MEASURES[name](stage, rounds), notes) or Group(name, name, not_run=notes)
     tell(f"{name}: {time.monotonic() - start:.0f} s")
     return found
 

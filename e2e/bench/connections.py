@@ -1,10 +1,11 @@
 """Connections: how many new ones a second, and what an idle one and an idle watch keep in memory."""
 
 import time
+from functools import partial
 from typing import Final
 
 from e2e.bench import rivals
-from e2e.bench.measure import Sample, Target, loading, median, memory_kib, sample
+from e2e.bench.measure import Sample, Target, loading, median, memory_kib, sample, tried
 from e2e.bench.report import Group, Row, Verdict
 from e2e.bench.requests import missing
 from e2e.bench.stage import SMALL, Stage, own_target, tell
@@ -36,15 +37,23 @@ def _figures(one: Sample) -> dict[str, float]:
 
 def idle(stage: Stage, rounds: int) -> Group:
     """Resident memory of each by the difference of none and many; every look is at a fresh process."""
-    rows, verdicts = [], []
+    rows: list[Row] = []
+    verdicts: list[Verdict] = []
+    notes = list(missing(stage))
     for what, watching in (("idle watch", True), ("idle connection", False)):
         for name in [name for name in stage.targets if name != "direct"]:
-            size = _held(stage, _fresh(stage, name, what), watching)
+            size = tried(f"{what}, {name}", partial(_look, stage, name, what, watching), notes)
+            if size is None:
+                continue
             tell(f"{what}, {name}: {size:.1f} KiB")
             rows.append(Row(what, name, {"KiB each": size}))
             if watching and name == "vcproxy":
                 verdicts.append(Verdict("memory of an idle watch", size, LIMIT, " KiB"))
-    return Group("idle", f"memory of {MANY} idle connections and watches", rows, verdicts, missing(stage))
+    return Group("idle", f"memory of {MANY} idle connections and watches", rows, verdicts, notes)
+
+
+def _look(stage: Stage, name: str, what: str, watching: bool) -> float:
+    return _held(stage, _fresh(stage, name, what), watching)
 
 
 def _fresh(stage: Stage, name: str, what: str) -> Target:

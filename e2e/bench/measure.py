@@ -7,14 +7,17 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
+
+from e2e.cluster.processes import ProcessError
 
 DEADLINE: Final = 120.0
 """Seconds after which a load that does not end is ended."""
@@ -159,6 +162,21 @@ def sample(command: Sequence[str], target: Target) -> Sample:
         result["p99"],
         count,
     )
+
+
+T = TypeVar("T")
+FAILURES: Final = (AssertionError, ProcessError, subprocess.SubprocessError, OSError)
+"""What a measurement that cannot be made raises."""
+
+
+def tried(what: str, work: Callable[[], T], notes: list[str]) -> T | None:
+    """What `work` returns; where it fails a note says so, and the others go on."""
+    try:
+        return work()
+    except FAILURES as error:
+        notes.append(f"failed: {what}: {' '.join(str(error).split())[:300]}")
+        print(notes[-1], file=sys.stderr, flush=True)
+        return None
 
 
 def median(samples: Sequence[Sample]) -> Sample:

@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import yaml
 
-from e2e.bench.measure import usage
+from e2e.bench.measure import FAILURES, usage
 from e2e.bench.report import Group, Row, Verdict
 from e2e.bench.stage import Stage, tell
 from e2e.cluster.certificates import Pki
 from e2e.cluster.control_plane import kwok_flags
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.nodes import ANNOTATION, node, write_kwok_config
-from e2e.cluster.processes import Process, ProcessError, free_ports
+from e2e.cluster.processes import Process, free_ports
 
 MEGABYTES: Final = 100
 SIZE: Final = MEGABYTES * 1_000_000
@@ -40,7 +40,7 @@ Way = tuple[Kubectl, Sequence[str]]
 def measure(stage: Stage, rounds: int) -> Group:
     try:
         port = _pod(stage)
-    except (ProcessError, AssertionError, subprocess.SubprocessError) as error:
+    except FAILURES as error:
         return Group("tunnels", _title(), not_run=[f"not run: no pod that answers exec: {str(error)[:200]}"])
     rows: list[Row] = []
     verdicts: list[Verdict] = []
@@ -71,7 +71,7 @@ def _interleaved(
             before = usage(pid)
             try:
                 took = work(ways[name])
-            except (AssertionError, subprocess.SubprocessError, OSError) as error:
+            except FAILURES as error:
                 not_run.append(f"not run: {what} through {name}: {' '.join(str(error).split())[:200]}")
                 del ways[name]
                 continue

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from e2e.bench.measure import Sample, Target, cpu_seconds, family, loading, median, memory_kib, sample, usage
+from e2e.bench.measure import Sample, Target, cpu_seconds, family, loading, median, memory_kib, sample, tried, usage
 from e2e.bench.measure import _counted as counted
 
 BUSY = "import sys\nfor line in sys.stdin:\n    sum(range(2_000_000))\n    print('done', flush=True)"
@@ -115,3 +115,13 @@ def test_system_calls_are_counted_by_request() -> None:
     )
     assert counted(text, 20) == {"waits": 2.0, "writes": 3.0}
     assert counted("", 20) is None
+
+
+def test_a_way_that_fails_is_noted_and_the_others_go_on() -> None:
+    def refused() -> int:
+        raise AssertionError("watch: 503")
+
+    notes: list[str] = []
+    assert tried("idle watch, vcproxy", refused, notes) is None
+    assert tried("idle watch, go", lambda: 1, notes) == 1
+    assert notes == ["failed: idle watch, vcproxy: watch: 503"]

@@ -60,6 +60,9 @@ func idle(arguments []string) {
 	each(held, func(_ int, mine **connection) {
 		places <- struct{}{}
 		defer func() { <-places }()
+		if failed.Load() > 0 {
+			return // one that is refused is enough
+		}
 		var err error
 		if *watching {
 			*mine, _, err = target.watch(version)
@@ -71,6 +74,9 @@ func idle(arguments []string) {
 			failed.Add(1)
 		}
 	})
+	if failed.Load() > 0 {
+		os.Exit(1)
+	}
 	ready()
 	for _, one := range held {
 		one.close()
