@@ -1,20 +1,24 @@
 """What end-to-end tests stand on: for a whole run one host, one proxy before it, and tenants with random ids."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from e2e.cluster.build import binaries
+from e2e.cluster import preflight
+from e2e.cluster.build import REAL_NODES, binaries
 from e2e.cluster.control_plane import ControlPlane
-from e2e.cluster.host import Host, choose_host, start_host
+from e2e.cluster.host import BuiltHost, Host, choose_host, start_host
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.processes import signals_as_interrupts, undisturbed
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 
 OWN_HOST: Final = "own_host"
-NOT_RUN: Final = pytest.StashKey[list[str]]()
+REAL: Final = "real_nodes"
+NOT_RUN: Final = pytest.StashKey[dict[str, list[str]]]()
+"""By the reason why: tests that this machine or this host cannot run."""
 FOLDER: Final = pytest.StashKey[Path]()
 
 TenantFactory = Callable[..., TenantCluster]
@@ -23,7 +27,8 @@ TenantFactory = Callable[..., TenantCluster]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{OWN_HOST}: needs a host whose API server and audit log are in our hands")
-    config.stash[NOT_RUN] = []
+    config.addinivalue_line("markers", f"{REAL}: needs nodes that really run pods")
+    config.stash[NOT_RUN] = {}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -34,23 +39,45 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need a control plane of our own do not run against anybody else's; they are counted at the end."""
-    if isinstance(getattr(choose_host(Path()), "control_plane", None), ControlPlane):
-        return
-    left = [item for item in items if item.get_closest_marker(OWN_HOST)]
+    """What cannot run here is taken out with its reason, and counted at the end: never silently."""
+    own = isinstance(choose_host(Path()), BuiltHost)
+    if not own:
+        _leave_out(config, items, OWN_HOST, "the host's API server and audit log are not in our hands")
+    elif any(item.get_closest_marker(REAL) for item in items):
+        if reason := preflight.failure():
+            _leave_out(config, items, REAL, f"real nodes: {reason}")
+        elif not config.option.collectonly:
+            with _in_sight(config):
+                binaries(REAL_NODES)
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:
+    left = [item for item in items if item.get_closest_marker(marker)]
     items[:] = [item for item in items if item not in left]
-    config.hook.pytest_deselected(items=left)
-    config.stash[NOT_RUN] += [item.nodeid for item in left]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        config.stash[NOT_RUN][reason] = [item.nodeid for item in left]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Nothing is left out silently; where something failed, where the logs are."""
-    if not_run := config.stash[NOT_RUN]:
-        terminalreporter.section(f"{len(not_run)} not run: the host's API server and audit log are not in our hands")
-        for name in not_run:
+    for reason, names in config.stash[NOT_RUN].items():
+        terminalreporter.section(not_run(names, reason))
+        for name in names:
             terminalreporter.line(name)
     if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
         terminalreporter.line(f"logs of the host and the proxy: {config.stash.get(FOLDER, Path())}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A run of nothing but tests that cannot run here is no failure: their count says it."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.stash[NOT_RUN]:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def not_run(names: Sequence[str], reason: str) -> str:
+    """The words that `make` repeats in its summary."""
+    return f"{len(names)} not run: {reason}"
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +98,35 @@ def host(run_folder: Path, pytestconfig: pytest.Config) -> Iterator[Host]:
         finally:
             with undisturbed():
                 started.stop()
+
+
+@pytest.fixture(scope="session")
+def real_host(request: pytest.FixtureRequest, run_folder: Path, pytestconfig: pytest.Config) -> Iterator[Host]:
+    """A cluster whose node runs pods, for tests marked `real_nodes`. The host itself, where it is not built here."""
+    if not isinstance(choose_host(Path()), BuiltHost):
+        yield request.getfixturevalue("host")
+        return
+    with signals_as_interrupts():
+        started = BuiltHost(run_folder / "real-host", real_nodes=1)
+        try:
+            with _in_sight(pytestconfig):
+                started.start()
+            yield started
+        finally:
+            with undisturbed():
+                started.stop()
+
+
+@pytest.fixture(scope="session")
+def real_proxy(real_host: Host, run_folder: Path) -> Iterator[RunningProxy]:
+    """vcproxy before the host with real nodes."""
+    running = RunningProxy(real_host, run_folder / "real-proxy")
+    running.start()
+    try:
+        yield running
+    finally:
+        with undisturbed():
+            running.stop()
 
 
 @pytest.fixture(scope="session")
@@ -102,10 +158,23 @@ def proxy(host: Host, run_folder: Path) -> Iterator[RunningProxy]:
 @pytest.fixture(scope="session")
 def tenant_factory(proxy: RunningProxy, run_folder: Path) -> Iterator[TenantFactory]:
     """Makes tenants; on a host that stays they are removed at the end."""
+    with _tenants(proxy, run_folder) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def real_tenant_factory(real_proxy: RunningProxy, run_folder: Path) -> Iterator[TenantFactory]:
+    """The same where nodes are real."""
+    with _tenants(real_proxy, run_folder) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def _tenants(proxy: RunningProxy, folder: Path) -> Iterator[TenantFactory]:
     made: list[TenantCluster] = []
 
     def make(*options: str) -> TenantCluster:
-        tenant = TenantCluster(proxy, random_id(), run_folder)
+        tenant = TenantCluster(proxy, random_id(), folder)
         made.append(tenant)
         return tenant.create(*options)
 

@@ -13,6 +13,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 BIN: Final = Path(sys.executable).parent
+NOT_RUN: Final = re.compile(r"^=* ?((?:\d+ not run|real nodes cannot run here): .*?) ?=*$")
+"""A heading of pytest's summary (e2e/conftest.py), or the words of `prepare-nodes`."""
 KEPT: Final = 65536
 """Bytes of a step's output that are kept to find its own last words."""
 
@@ -45,6 +47,7 @@ CHECK: Final = (
 )
 E2E: Final = (
     Step("host binaries", ("python", "-m", "e2e.cluster", "build")),
+    Step("real nodes", ("python", "-m", "e2e.cluster", "prepare-nodes")),
     Step("end-to-end tests", ("pytest", "-ra", "e2e")),
 )
 TARGETS: Final = {"unit": UNIT, "check": CHECK, "e2e": E2E, "test": (*CHECK, *E2E)}
@@ -86,10 +89,11 @@ def _output(child: subprocess.Popen[bytes]) -> int:
 
 
 def last_words(output: str) -> str:
-    """pytest's own counts, `57 passed, 1 skipped`, where the last line holds any."""
-    lines = output.strip().splitlines() or [""]
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", lines[-1])
-    return ", ".join(re.findall(r"\d+ (?:passed|failed|errors?|skipped|xfailed|xpassed|deselected|warnings?)", plain))
+    """pytest's own counts, `57 passed, 1 skipped`, where the last line holds any, and what was not run and why."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output).strip().splitlines() or [""]
+    counts = re.findall(r"\d+ (?:passed|failed|errors?|skipped|xfailed|xpassed|deselected|warnings?)", lines[-1])
+    left = [found[1] for line in lines if (found := NOT_RUN.match(line))]
+    return ", ".join([*counts, *left])
 
 
 def summary(target: str, results: Sequence[Result]) -> str:
