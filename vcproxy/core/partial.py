@@ -14,28 +14,26 @@ U+2028 and U+2029. The only JSON that the host passes on as someone else wrote i
 as in a ControllerRevision); what a tenant wrote there was encoded by vcproxy, which escapes the same and less. A text
 that is found by chance costs time and nothing else.
 
-Searching pays while few texts are looked for (`SEARCHED`); above that a branch is split up at once, and its parts are
+Searching pays while few texts are looked for (`core.wakes`); above that a branch is split up at once, its parts are
 searched. Everything unusual (a Status, a lens at the root of a kind that wakes) goes the way of core.objects.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from operator import is_
 from typing import Any, Final
 
 import msgspec
 
 from vcproxy.core import bodies, objects, tables
-from vcproxy.core.fields import ID, Lens, Scope
+from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.kinds import Kind
-from vcproxy.core.objects import ITEMS, LAST_APPLIED, Direction, Node
+from vcproxy.core.objects import LAST_APPLIED, Direction
+from vcproxy.core.wakes import Plan, plan_of
 
 Raw = msgspec.Raw
 Members = dict[str, Any]
 """A JSON object, one level of it: each value the Raw that it was."""
 
-SEARCHED: Final = 2
-"""Up to how many texts a branch is searched for before it is split up: a search costs half of what splitting does."""
 _LAST_APPLIED: Final = LAST_APPLIED.encode()
 
 _any = msgspec.json.Decoder()
@@ -183,79 +181,6 @@ def _metadata_of(members: Members) -> Members:
         members["metadata"] = _split(members["metadata"])
     metadata = members.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
-
-
-# Plans ---------------------------------------------------------------------------------------------------------------
-
-
-class Plan(msgspec.Struct):
-    """A node of the rule tree, made ready: what wakes it (`texts`, and the tenant's id if `by_id`) and how to go on.
-
-    `fields` are those that rules name, `rest` are all of them but `metadata`, `only` is the lens of a place that has
-    one lens and nothing below.
-    """
-
-    node: Node
-    only: Lens | None
-    fields: dict[str, "Plan"]
-    rest: dict[str, "Plan"]
-    items: "Plan | None"
-    texts: tuple[bytes, ...]
-    by_id: bool
-    searched: bool
-
-
-@lru_cache(maxsize=1024)
-def plan_of(group: str, kind: str) -> Plan:
-    return _plan(objects.tree_of(group, kind))
-
-
-def _plan(node: Node) -> Plan:
-    texts = _texts(node)
-    fields = {key: _plan(child) for key, child in node.children.items() if key != ITEMS}
-    return Plan(
-        node,
-        node.lenses[0] if len(node.lenses) == 1 and not node.children else None,
-        fields,
-        {key: child for key, child in fields.items() if key != "metadata"},
-        _plan(node.children[ITEMS]) if ITEMS in node.children else None,
-        tuple(sorted(text.encode() for text in texts if text)),
-        ID in texts,
-        "" not in _keys_to_unsure(node) and len(texts) <= SEARCHED,
-    )
-
-
-def _texts(node: Node) -> set[str]:
-    """Texts of which one stands in every value of this place that the rules change."""
-    own = {text for lens in node.lenses for text in lens.wakes or ()}
-    return own.union(*(_texts_below(key, child) for key, child in node.children.items()))
-
-
-def _texts_below(key: str, child: Node) -> set[str]:
-    """The texts of a child; of a lens that promises nothing the longest key on the way to it, the rarest by guess."""
-    woken, keys = _texts(_promising(child)), _keys_to_unsure(child)
-    rare = {max("" if key == ITEMS else key, longest, key=len) for longest in keys}
-    return woken | (rare - {""})
-
-
-def _promising(node: Node) -> Node:
-    """The tree without lenses that promise nothing."""
-    kept = {key: _promising(child) for key, child in node.children.items()}
-    return Node([lens for lens in node.lenses if lens.wakes is not None], kept)
-
-
-def _keys_to_unsure(node: Node) -> set[str]:
-    """For each lens at or below a node that promises nothing: the longest key on the way from the node to it.
-
-    Empty where no key is on the way, as for the items of a list: then no search can spare looking.
-    """
-    here = {""} if any(lens.wakes is None for lens in node.lenses) else set()
-    below = (
-        max("" if key == ITEMS else key, longest, key=len)
-        for key, child in node.children.items()
-        for longest in _keys_to_unsure(child)
-    )
-    return here.union(below)
 
 
 # Rewriting -----------------------------------------------------------------------------------------------------------
