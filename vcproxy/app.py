@@ -27,6 +27,7 @@ from vcproxy.core.view import TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.kubeconfig import HostCredentials, in_cluster, load_kubeconfig
+from vcproxy.host.shared import Hubs
 from vcproxy.host.upstream import Pool
 from vcproxy.observe import logs
 from vcproxy.observe.account import Observer
@@ -92,6 +93,7 @@ class Proxy:
         ca_path = path_of("v1", "configmaps", INSTALLATION)
         self._registry.watch_object(ca_path, "kube-root-ca.crt", self._take_host_ca)
         self._catalog = Catalog(self._upstream, address=config.listen.public_url.partition("://")[2])
+        self._hubs = Hubs(self._upstream, self._registry, timeout=config.limits.host_timeout)
         self._limits = Limits(in_flight=config.limits.in_flight, watches=config.limits.watches)
         self._authenticator = TokenAuthenticator(lambda: self._secrets.keys, revocations)
         self._sealer = Sealer(lambda: self._secrets.keys)
@@ -117,7 +119,8 @@ class Proxy:
         try:
             await self._until_synced(tasks)
             server = await self._listen()
-            tasks += [asyncio.create_task(one) for one in (self._renew(), self._publish())]
+            running = (self._renew(), self._publish(), self._hubs.run())
+            tasks += [asyncio.create_task(one) for one in running]
             await self._serve_until_stopped(tasks)
             self._ready = False
             await server.drain()
@@ -173,6 +176,7 @@ class Proxy:
             registry=self._registry,
             changes=lambda view: TenantChanges(view, self._registry.tenant, self._registry.subscribe),
             catalog=self._catalog,
+            hubs=self._hubs,
             upstream=self._upstream,
             sealer=self._sealer,
             limits=self._limits,

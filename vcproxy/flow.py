@@ -23,6 +23,7 @@ from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.dispatch import Dispatcher
 from vcproxy.host.identity import Exchange
+from vcproxy.host.shared import Hubs
 from vcproxy.host.watches import Changes
 from vcproxy.observe.account import Account, Observer
 
@@ -60,6 +61,7 @@ class Flow:
         registry: Registry,
         changes: Callable[[TenantView], Changes],
         catalog: Catalog,
+        hubs: Hubs,
         upstream: Upstream,
         sealer: Sealer,
         limits: Limits,
@@ -71,6 +73,7 @@ class Flow:
         self._registry = registry
         self._changes = changes
         self._catalog = catalog
+        self._hubs = hubs
         self._upstream = upstream
         self._sealer = sealer
         self._limits = limits
@@ -127,7 +130,8 @@ class Flow:
                 return await self._catalog.review(call, caller, self._settings.body_limit, self._clock())
             case Answer(document=document):
                 return await self._catalog.answer(document, asked, call)
-        dispatcher = Dispatcher(exchange, scope, lambda at: self._seal(asked, view.id, at), self._settings.body_limit)
+        seal: Callable[[Position], str] = lambda at: self._seal(asked, view.id, at)  # noqa: E731
+        dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._settings.body_limit)
         match decided:
             case Forward():
                 return await dispatcher.forward(decided, asked, call)
@@ -137,7 +141,7 @@ class Flow:
                 return await dispatcher.watch(
                     decided,
                     call,
-                    self._changes(view),
+                    lambda: self._changes(view),
                     valid=lambda: self._still_valid(call, caller),
                     hold=lambda taking: (self._limits.take if taking else self._limits.give)("watches", view.id),
                 )

@@ -16,10 +16,11 @@ from vcproxy.access.sealing import Sealer
 from vcproxy.access.tokens import Issuer
 from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.http import Reply
-from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.names import HostName, TenantId, VirtualName, down
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
+from vcproxy.host.shared import Hubs
 from vcproxy.observe.account import Observer
 
 ACME = TenantId("acme")
@@ -107,6 +108,10 @@ class ScriptedRegistry:
     async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None:
         return None
 
+    def owner(self, namespace: HostName) -> tuple[TenantId, VirtualName] | None:
+        name = down(ACME, namespace)
+        return (ACME, name) if name and self.view is not None and name in self.view.namespaces else None
+
 
 class ScriptedChanges:
     """A tenant whose namespaces stay as they are."""
@@ -138,11 +143,13 @@ class World:
         self.token = self.issuer.issue(ACME, "uid-1", "ann", ("tenant:admin",), 600, time.time())[0]
         catalog = Catalog(self.host, address="cluster:443")
         catalog.versions = frozenset({("", "v1"), ("apps", "v1"), ("authentication.k8s.io", "v1")})
+        self.hubs = Hubs(self.host, self.registry, timeout=5.0)
         self.flow = Flow(
             authenticator=TokenAuthenticator(lambda: keys, LiveRevocations()),
             registry=self.registry,
             changes=ScriptedChanges,
             catalog=catalog,
+            hubs=self.hubs,
             upstream=self.host,
             sealer=Sealer(keys),
             limits=Limits(in_flight=10, watches=10),

@@ -34,7 +34,7 @@ async def events(world: World, target: str) -> list[tuple[str, str, str]]:
 async def test_events_are_cut_anywhere_and_come_in_the_tenants_names() -> None:
     raw = line("ADDED", "web", "a", "3") + line("DELETED", "web", "a", "4")
     world = World(Answer(200, chunks=[raw[:10], raw[10:90], raw[90:]]))
-    got = await events(world, "/api/v1/namespaces/web/pods?watch=1&resourceVersion=2")
+    got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&resourceVersion=2")
     assert got == [("ADDED", "web/a", "3"), ("DELETED", "web/a", "4")]
     assert "resourceVersion=2" in world.host.asked[0]
     assert "allowWatchBookmarks=true" in world.host.asked[0]
@@ -42,13 +42,13 @@ async def test_events_are_cut_anywhere_and_come_in_the_tenants_names() -> None:
 
 async def test_bookmarks_that_nobody_asked_for_do_not_pass() -> None:
     world = World(Answer(200, chunks=[line("BOOKMARK", "web", "", "9"), line("ADDED", "web", "a", "10")]))
-    got = await events(world, "/api/v1/namespaces/web/pods?watch=1")
+    got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1")
     assert got == [("ADDED", "web/a", "10")]
 
 
 async def test_bookmarks_pass_where_they_are_asked_for() -> None:
     world = World(Answer(200, chunks=[line("ADDED", "web", "a", "8"), line("BOOKMARK", "web", "", "9")]))
-    got = await events(world, "/api/v1/namespaces/web/pods?watch=1&allowWatchBookmarks=true")
+    got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&allowWatchBookmarks=true")
     assert got == [("ADDED", "web/a", "8"), ("BOOKMARK", "/", "9")]
 
 
@@ -56,7 +56,7 @@ async def test_an_error_event_is_translated() -> None:
     status = {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "in acme-web"}
     raw = json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
     world = World(Answer(200, chunks=[raw]))
-    reply = await world.reply("GET", "/api/v1/namespaces/web/pods?watch=1")
+    reply = await world.reply("GET", "/api/v1/namespaces/web/pods?labelSelector=a&watch=1")
     assert reply.stream is not None
     got = [json.loads(chunk) async for chunk in reply.stream.chunks()]
     await reply.stream.close()
@@ -67,7 +67,7 @@ async def test_a_refusal_of_the_host_is_the_answer_and_everything_is_closed() ->
     gone = refusal(410, "Expired", "too old resource version: 1 (5)")
     other = Answer(200, chunks=[line("ADDED", "web", "a", "3")])
     world = World(gone, other)
-    code, found = await world.ask("GET", "/api/v1/pods?watch=1&resourceVersion=1")
+    code, found = await world.ask("GET", "/api/v1/pods?labelSelector=a&watch=1&resourceVersion=1")
     assert (code, found["reason"]) == (410, "Expired")
     assert other.closed
 
@@ -75,7 +75,7 @@ async def test_a_refusal_of_the_host_is_the_answer_and_everything_is_closed() ->
 async def test_a_watch_takes_a_place_and_gives_it_back() -> None:
     world = World(*[Answer(200, chunks=[]) for _ in range(12)])
     for _ in range(12):
-        assert await events(world, "/api/v1/namespaces/web/pods?watch=1") == []
+        assert await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1") == []
 
 
 async def test_events_of_objects_of_another_owner_do_not_pass() -> None:
@@ -85,5 +85,5 @@ async def test_events_of_objects_of_another_owner_do_not_pass() -> None:
         return json.dumps(event).encode() + b"\n"
 
     world = World(Answer(200, chunks=[namespace("acme-web", "acme"), namespace("globex-web", "globex")]))
-    assert await events(world, "/api/v1/namespaces?watch=1") == [("ADDED", "/web", "3")]
+    assert await events(world, "/api/v1/namespaces?labelSelector=a&watch=1") == [("ADDED", "/web", "3")]
     assert world.host.header(0, "Impersonate-User") is None

@@ -1,28 +1,35 @@
 """Plans carried out: each sort of plan by the module that knows how, each answer a Reply."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
-from vcproxy.core import media, plan
+from vcproxy.core import content, media, plan
 from vcproxy.core.fields import Scope
-from vcproxy.core.http import Call, Reply, single
+from vcproxy.core.http import Call, Feed, Reply, single
 from vcproxy.core.media import Codec
 from vcproxy.core.plan import Position
 from vcproxy.core.request import ApiRequest
 from vcproxy.core.status import not_acceptable
-from vcproxy.host import replies
+from vcproxy.host import initial, replies
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.forward import Forwarder
 from vcproxy.host.identity import Exchange
 from vcproxy.host.lists import ListReader
+from vcproxy.host.shared import Client, Hubs
 from vcproxy.host.watches import Changes, WatchStream
+
+_STREAMED: Final = (("Content-Type", media.JSON), ("Cache-Control", "no-cache, private"))
 
 
 class Dispatcher:
     """Carries out the plans of one request. `seal` makes continue tokens, `body_limit` is in bytes."""
 
-    def __init__(self, exchange: Exchange, scope: Scope, seal: Callable[[Position], str], body_limit: int) -> None:
+    def __init__(
+        self, exchange: Exchange, scope: Scope, hubs: Hubs, seal: Callable[[Position], str], body_limit: int
+    ) -> None:
         self._exchange = exchange
         self._scope = scope
+        self._hubs = hubs
         self._seal = seal
         self._body_limit = body_limit
 
@@ -47,7 +54,7 @@ class Dispatcher:
         self,
         wanted: plan.Watch,
         call: Call,
-        changes: Changes,
+        changes: Callable[[], Changes],
         *,
         valid: Callable[[], bool],
         hold: Callable[[bool], None],
@@ -57,32 +64,70 @@ class Dispatcher:
         if accepted.codec is not Codec.JSON:
             raise not_acceptable(media.JSON)
         hold(True)
-        stream = WatchStream(self._exchange, self._scope, wanted, accepted.host_accept, changes, valid)
-        held = _Held(stream, lambda: hold(False))
+        place = _Place(lambda: hold(False))
+        try:
+            feed = await self._shared(wanted, accepted.host_accept, valid, place.give_back)
+            if feed is not None:
+                return Reply(200, _STREAMED, feed=feed)
+            stream = WatchStream(self._exchange, self._scope, wanted, accepted.host_accept, changes(), valid)
+            return await self._alone(stream, place)
+        except HostRefusal as refusal:
+            place.give_back()
+            return await replies.of_refusal(refusal, call)
+        except BaseException:
+            place.give_back()
+            raise
+
+    async def _shared(
+        self, wanted: plan.Watch, accept: str, valid: Callable[[], bool], give_back: Callable[[], None]
+    ) -> Feed | None:
+        """A place in the host watch of all; None where this watch is to have its own."""
+        about, wish = content.content_of(wanted, accept), content.wish(wanted)
+        if about is None or wish is None:
+            return None
+        first = None
+        if wish.after is None:
+            names = tuple(
+                sorted(name for name in self._scope.namespaces if not wanted.namespaces or name in wanted.namespaces)
+            )
+            first = await initial.read(self._exchange, self._scope, wanted, about, names)
+            if first.version < max(wish.least, 1):
+                return None
+        namespaces = frozenset(wanted.namespaces) if wanted.namespaces else None
+        return await self._hubs.join(about, wish, Client(self._scope, namespaces, valid, give_back), first)
+
+    async def _alone(self, stream: WatchStream, place: "_Place") -> Reply:
+        held = _Held(stream, place)
         try:
             await stream.open()
-        except HostRefusal as refusal:
-            await held.close()
-            return await replies.of_refusal(refusal, call)
         except BaseException:
             await held.close()
             raise
-        head = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, private"))
-        return Reply(200, head, stream=held)
+        return Reply(200, _STREAMED, stream=held)
+
+
+class _Place:
+    """One of the tenant's places for watches, given back once."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def give_back(self) -> None:
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
 
 
 class _Held:
     """A watch that gives its place back when it ends."""
 
-    def __init__(self, stream: WatchStream, give_back: Callable[[], None]) -> None:
+    def __init__(self, stream: WatchStream, place: _Place) -> None:
         self._stream = stream
-        self._give_back: Callable[[], None] | None = give_back
+        self._place = place
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self._stream.chunks()
 
     async def close(self) -> None:
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            give_back()
-            await self._stream.close()
+        self._place.give_back()
+        await self._stream.close()

@@ -45,6 +45,8 @@ ABSENT_SECONDS: Final = 0.5
 """How long a namespace that the host does not have is believed to be absent."""
 EARLY_SECONDS: Final = 2.0
 """How long a namespace that was asked for before its event came is believed to be there."""
+GONE_SECONDS: Final = 600.0
+"""How long it is known whose a namespace was: the last events of its objects may come after its own."""
 MEMORY_LIMIT: Final = 4096
 
 V = TypeVar("V")
@@ -106,6 +108,7 @@ class Registry:
         self._spaces: dict[TenantId, dict[VirtualName, NamespaceInfo]] = {}
         self._subscriptions = Subscriptions()
         self._early: dict[tuple[TenantId, VirtualName], tuple[float, NamespaceInfo | None]] = {}
+        self._gone: dict[tuple[TenantId, VirtualName], float] = {}
         self._flights: dict[tuple[TenantId, VirtualName], asyncio.Task[NamespaceInfo | None]] = {}
         self._mirror(resource.COLLECTION, resource.parse, self._tenant_changed)
         namespaces = path_of("v1", "namespaces")
@@ -129,6 +132,13 @@ class Registry:
     def known_namespace(self, tenant: TenantId, name: VirtualName) -> NamespaceInfo | None:
         """A namespace that the watch has told of, without waiting."""
         return self._spaces.get(tenant, {}).get(name)
+
+    def owner(self, namespace: HostName) -> tuple[TenantId, VirtualName] | None:
+        """Whose namespace of the host this is, or was until a short while ago, in O(1)."""
+        tenant, _, name = namespace.partition("-")  # an id holds no hyphen
+        found = TenantId(tenant), VirtualName(name)
+        known = self.known_namespace(*found) is not None or self._gone.get(found, 0.0) > self._clock()
+        return found if known else None
 
     async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None:
         """A namespace of a tenant, or None. One that is not known is asked of the host, once for all who wait.
@@ -231,6 +241,9 @@ class Registry:
             self._spaces.pop(space.tenant, None)
         self._views.pop(space.tenant, None)
         self._early.pop((space.tenant, space.name), None)
+        while len(self._gone) >= MEMORY_LIMIT:
+            del self._gone[next(iter(self._gone))]
+        self._gone[space.tenant, space.name] = self._clock() + GONE_SECONDS
         self._subscriptions.publish(space.tenant, NamespaceRemoved(space.name))
 
     def _view(self, known: Tenant) -> TenantView:

@@ -1,0 +1,299 @@
+"""Shared watches as traces: one host watch, whatever the number of tenants and clients."""
+
+import asyncio
+
+from tests.flow.live import GLOBEX, Watching, bookmark, event, pod, settle, until
+from tests.flow.scripted import ACME
+
+PODS = "/api/v1/pods?watch=1&resourceVersion=100"
+WEB = "/api/v1/namespaces/web/pods?watch=1&resourceVersion=100"
+
+
+def world() -> Watching:
+    return Watching("acme-web", "acme-default", "globex-web")
+
+
+async def test_all_tenants_and_clients_of_a_kind_share_one_host_watch() -> None:
+    at = world()
+    first, second = await at.watch(PODS), await at.watch(PODS)
+    other, one = await at.watch(PODS, GLOBEX), await at.watch(WEB)
+    (stream,) = at.live.shared()
+    assert stream.request.target.startswith("/api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion=100&")
+    assert stream.request.target.endswith("&labelSelector=%21vcproxy.io%2Fhidden")
+    await stream.put(event("ADDED", pod("acme-web", "a", 101)), event("ADDED", pod("globex-web", "b", 102)))
+    await stream.put(event("DELETED", pod("acme-default", "c", 103)))
+    assert first.seen == second.seen == ["ADDED web/a 101", "DELETED default/c 103"]
+    assert other.seen == ["ADDED web/b 102"]
+    assert one.seen == ["ADDED web/a 101"]
+    assert len(at.live.streams) == 1
+
+
+async def test_events_of_one_chunk_are_one_write_of_the_very_same_bytes() -> None:
+    at = world()
+    first, second = await at.watch(PODS), await at.watch(PODS)
+    await at.live.shared()[0].put(*[event("ADDED", pod("acme-web", f"p{n}", 101 + n)) for n in range(5)])
+    assert len(first.writes) == 1
+    assert first.writes[0] is second.writes[0]
+
+
+async def test_a_client_that_is_behind_gets_the_rest_when_it_reads_on() -> None:
+    at = world()
+    slow, quick = await at.watch(PODS), await at.watch(PODS)
+    slow.blocked = True
+    for number in range(3):
+        await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101 + number)))
+    assert (slow.seen, len(quick.seen)) == ([], 3)
+    slow.go_on()
+    assert slow.seen == quick.seen
+
+
+async def test_a_client_that_reads_nothing_for_a_minute_is_cut_off_alone() -> None:
+    at = world()
+    slow, quick = await at.watch(PODS), await at.watch(PODS)
+    slow.blocked = True
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101)))
+    at.sweep(59)
+    assert not slow.aborted
+    at.sweep(2)
+    assert (slow.aborted, slow.ended, quick.aborted) == (True, False, False)
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "b", 102)))
+    assert quick.seen[-1] == "ADDED web/b 102"
+
+
+async def test_whoever_comes_later_is_replayed_what_it_missed() -> None:
+    at = world()
+    await at.watch(PODS)
+    await at.live.shared()[0].put(*[event("MODIFIED", pod("acme-web", "a", version)) for version in (101, 102, 103)])
+    late = await at.watch(PODS.replace("100", "101"))
+    assert late.seen == ["MODIFIED web/a 102", "MODIFIED web/a 103"]
+    ahead = await at.watch(PODS.replace("100", "104"))
+    await at.live.shared()[0].put(event("MODIFIED", pod("acme-web", "a", 104)))
+    await at.live.shared()[0].put(event("MODIFIED", pod("acme-web", "a", 105)))
+    assert ahead.seen == ["MODIFIED web/a 105"]
+
+
+async def test_the_host_watch_goes_on_where_it_was_and_nobody_notices() -> None:
+    at = world()
+    client = await at.watch(PODS)
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101)), bookmark(150))
+    await at.live.shared()[0].end()
+    await until(lambda: len(at.live.shared()) == 2)
+    again = at.live.shared()[1]
+    assert again.query["resourceVersion"] == "150"
+    await again.put(event("DELETED", pod("acme-web", "a", 151)))
+    assert client.seen == ["ADDED web/a 101", "DELETED web/a 151"]
+    assert not client.ended
+
+
+async def test_when_the_host_no_longer_has_what_comes_next_the_watchers_end_cleanly() -> None:
+    at = world()
+    client = await at.watch(PODS)
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+    await at.live.shared()[0].put(event("ERROR", gone))
+    assert (client.ended, client.aborted, client.seen) == (True, False, [])
+    await at.watch(PODS)
+    assert len(at.live.shared()) == 2
+
+
+async def test_after_a_restart_older_clients_make_the_window_longer_together() -> None:
+    at = world()
+    newest = await at.watch(PODS)
+    olds = [asyncio.create_task(at.watch(PODS.replace("100", version))) for version in ("90", "95", "90")]
+    await until(lambda: len(at.live.shared()) == 2)
+    back = at.live.shared()[1]
+    assert (back.query["resourceVersion"], back.query["timeoutSeconds"]) == ("90", "4")
+    await back.put(event("ADDED", pod("acme-web", "a", 91)), event("ADDED", pod("acme-web", "b", 99)))
+    assert not any(task.done() for task in olds)
+    await back.put(bookmark(100))
+    first, second, third = await asyncio.gather(*olds)
+    assert first.seen == third.seen == ["ADDED web/a 91", "ADDED web/b 99"]
+    assert second.seen == ["ADDED web/b 99"]
+    assert newest.seen == []
+    assert (back.closed, len(at.live.streams)) == (True, 2)
+
+
+async def test_whoever_is_too_old_hears_it_from_the_host_and_nobody_else_does() -> None:
+    at = world()
+    client = await at.watch(PODS)
+    at.live.oldest = 50
+    code, refusal = await at.ask("GET", WEB.replace("100", "10"))
+    assert (code, refusal["reason"]) == (410, "Expired")
+    assert at.live.requests[-1].target.startswith("/api/v1/namespaces/acme-web/pods?")
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101)))
+    assert client.seen == ["ADDED web/a 101"]
+
+
+async def test_a_version_of_the_future_moves_nobody_elses_start() -> None:
+    at = world()
+    ahead = await at.watch(PODS.replace("100", "999999"))
+    client = await at.watch(PODS)
+    (stream,) = at.live.shared()
+    assert stream.query["resourceVersion"] == "100"
+    await stream.put(event("ADDED", pod("acme-web", "a", 101)))
+    assert (ahead.seen, client.seen) == ([], ["ADDED web/a 101"])
+
+
+async def test_without_a_version_what_is_there_comes_first() -> None:
+    at = world()
+    at.live.pods = [pod("acme-web", "a", 40), pod("acme-default", "b", 50), pod("globex-web", "c", 60)]
+    client = await at.watch("/api/v1/pods?watch=1")
+    assert client.seen == ["ADDED default/b 50", "ADDED web/a 40"]
+    assert {(one["object"]["kind"], one["object"]["apiVersion"]) for one in client.documents} == {("Pod", "v1")}
+    await at.live.shared()[0].put(event("DELETED", pod("acme-web", "a", 101)))
+    assert client.seen[2:] == ["DELETED web/a 101"]
+
+
+async def test_initial_events_end_with_the_bookmark_of_kep_3157() -> None:
+    at = world()
+    at.live.pods = [pod("acme-web", "a", 40)]
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    client = await at.watch(f"/api/v1/pods?{query}")
+    assert client.seen == ["ADDED web/a 40", "BOOKMARK 100"]
+    assert client.documents[1]["object"] == {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": "100", "annotations": {"k8s.io/initial-events-end": "true"}},
+    }
+
+
+async def test_bookmarks_come_each_minute_to_those_who_asked() -> None:
+    at = world()
+    with_bookmarks, without = await at.watch(f"{PODS}&allowWatchBookmarks=true"), await at.watch(PODS)
+    await at.live.shared()[0].put(bookmark(120))
+    at.sweep(1)
+    assert with_bookmarks.seen == []
+    at.sweep(60)
+    at.sweep(60)
+    assert (with_bookmarks.seen, without.seen) == (["BOOKMARK 120"], [])
+
+
+async def test_a_drain_ends_with_a_bookmark_of_how_far_it_came() -> None:
+    at = world()
+    asked, plain = await at.watch(f"{PODS}&allowWatchBookmarks=true"), await at.watch(PODS)
+    await at.live.shared()[0].put(event("ADDED", pod("globex-web", "b", 130)))
+    for client in (asked, plain):
+        client.feed.drain()
+    assert (asked.seen, asked.ended, plain.seen, plain.ended) == (["BOOKMARK 130"], True, [], True)
+
+
+async def test_a_watch_ends_after_the_seconds_that_were_asked_for() -> None:
+    at = world()
+    client = await at.watch(f"{PODS}&timeoutSeconds=30")
+    at.sweep(29)
+    assert not client.ended
+    at.sweep(1)
+    assert client.ended
+
+
+async def test_suspension_ends_the_watches_of_that_tenant_alone() -> None:
+    at = world()
+    client, other = await at.watch(PODS), await at.watch(PODS, GLOBEX)
+    at.live_registry.phases[ACME] = type(at.live_registry.phases[ACME]).SUSPENDED
+    at.sweep(2)
+    assert (client.ended, other.ended) == (True, False)
+
+
+async def test_places_are_given_back_however_a_watch_ends() -> None:
+    at = world()
+    for _ in range(12):
+        client = await at.watch(PODS)
+        client.end()
+    for _ in range(12):
+        at.as_tenant(ACME)
+        reply = await at.reply("GET", PODS)
+        assert reply.feed is not None
+        reply.feed.stop()  # the client went away before it had its head
+
+
+async def test_a_namespace_just_made_holds_back_its_own_tenant_only() -> None:
+    at = world()
+    client, other = await at.watch(PODS), await at.watch(PODS, GLOBEX)
+    at.live_registry.early.add("acme-new")
+    released = asyncio.Event()
+    ask = at.live_registry.namespace
+
+    async def slowly(tenant, name, deadline):  # type: ignore[no-untyped-def]
+        await released.wait()
+        return await ask(tenant, name, deadline)
+
+    at.live_registry.namespace = slowly  # type: ignore[method-assign]
+    await at.live.shared()[0].put(
+        event("ADDED", pod("acme-new", "a", 101)),
+        event("ADDED", pod("acme-web", "b", 102)),
+        event("ADDED", pod("globex-web", "c", 103)),
+    )
+    assert (client.seen, other.seen) == ([], ["ADDED web/c 103"])
+    client_mark = await at.watch(f"{PODS}&allowWatchBookmarks=true")
+    at.sweep(61)
+    assert client_mark.seen == []  # a bookmark would promise what is held back
+    released.set()
+    await settle()
+    assert client.seen == ["ADDED new/a 101", "ADDED web/b 102"]
+    assert at.live_registry.asked == ["acme-new"]
+
+
+async def test_events_of_namespaces_of_nobody_are_dropped() -> None:
+    at = world()
+    at.live.there.add("acme-foreign")
+    client = await at.watch(PODS)
+    await at.live.shared()[0].put(
+        event("ADDED", pod("kube-system", "a", 101)),
+        event("ADDED", pod("acme-vcproxy", "b", 102)),
+        event("ADDED", pod("acme", "c", 103)),
+        event("ADDED", pod("acme-foreign", "d", 104)),
+        event("ADDED", pod("acme-web", "e", 105)),
+    )
+    await until(lambda: bool(client.seen))
+    assert client.seen == ["ADDED web/e 105"]
+
+
+async def test_a_namespace_that_is_gone_and_unknown_lets_its_tenant_list_again() -> None:
+    at = world()
+    client, other = await at.watch(PODS), await at.watch(PODS, GLOBEX)
+    await at.live.shared()[0].put(event("DELETED", pod("acme-old", "a", 101)))
+    await until(lambda: client.ended)
+    at.as_tenant(ACME)
+    code, refusal = await at.ask("GET", PODS)
+    assert (code, refusal["reason"]) == (410, "Expired")
+    at.live.version = 101
+    await at.watch(PODS.replace("100", "101"))
+    assert not other.ended
+
+
+async def test_selectors_secrets_and_odd_queries_get_host_watches_of_their_own() -> None:
+    at = world()
+    for target in (
+        f"{WEB}&labelSelector=a%3Db",
+        f"{WEB}&fieldSelector=metadata.name%3Da",
+        "/api/v1/namespaces/web/secrets?watch=1&resourceVersion=100",
+        f"{WEB}&resourceVersionMatch=Exact",
+    ):
+        reply = await at.reply("GET", target)
+        assert reply.stream is not None, target
+        await reply.stream.close()
+    assert at.live.shared() == []
+    assert len(at.live.streams) == 4
+
+
+async def test_each_content_has_a_watch_of_its_own() -> None:
+    at = world()
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+    await at.watch(PODS)
+    await at.watch(PODS, Accept=table)
+    await at.watch(PODS, Accept="application/json;as=Table;v=v1;g=meta.k8s.io, application/json;q=0.5")
+    await at.watch("/apis/apps/v1/deployments?watch=1&resourceVersion=100")
+    accepts = [dict(stream.request.headers)["Accept"] for stream in at.live.shared()]
+    assert accepts == ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io", "application/json"]
+
+
+async def test_a_host_watch_ends_a_minute_after_its_last_watcher() -> None:
+    at = world()
+    client = await at.watch(PODS)
+    client.end()
+    at.sweep(59)
+    assert not at.live.shared()[0].closed
+    at.sweep(2)
+    await settle()
+    assert at.live.shared()[0].closed
+    await at.watch(PODS)
+    assert len(at.live.shared()) == 2

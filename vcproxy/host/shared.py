@@ -1,0 +1,131 @@
+"""Shared watches: one host watch for each content, whatever the number of tenants and clients that watch it.
+
+`Hubs.join` finds or opens the hub of a content and places a client in it; None means that the client is to have host
+watches of its own (host.watches). A sweep each second ends what has ended; nothing else runs for a client that waits.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from vcproxy.core import status
+from vcproxy.core.content import Content, Wish
+from vcproxy.core.fields import Scope
+from vcproxy.core.hosting import Upstream
+from vcproxy.core.names import VirtualName
+from vcproxy.core.status import ApiError
+from vcproxy.host.audience import Watcher
+from vcproxy.host.backfill import Backfill
+from vcproxy.host.hubs import Hub, Places
+from vcproxy.host.initial import Initial
+
+SWEEP: Final = 1.0
+"""Seconds between two looks at the watchers."""
+CHECKS: Final = 2
+"""Every how many looks it is asked whether a watcher still may watch."""
+LINGER: Final = 60.0
+"""Seconds for which a host watch goes on without a watcher."""
+LIFE: Final = (1800, 3600)
+"""Seconds that a watch lasts when the client says nothing (the API server's --min-request-timeout, and its double)."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Who watches: names and user, which namespaces (None: all), whether it still may, and how its place goes back."""
+
+    scope: Scope
+    namespaces: frozenset[VirtualName] | None
+    valid: Callable[[], bool]
+    give_back: Callable[[], None]
+
+
+class Hubs:
+    """All shared watches of one process. `run` sweeps them until it is cancelled, and ends them."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        places: Places,
+        *,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._upstream = upstream
+        self._places = places
+        self._timeout = timeout
+        self._clock = clock
+        self._hubs: dict[Content, tuple[Hub, Backfill]] = {}
+        self._sweeps = 0
+
+    def __repr__(self) -> str:
+        return f"<hubs {[hub for hub, _ in self._hubs.values()]}>"
+
+    async def join(
+        self, content: Content, wish: Wish, client: Client, initial: Initial | None = None
+    ) -> Watcher | None:
+        """A watcher of a content from `wish.after` on, or after the initial events; None: it shall be served alone.
+
+        Raises ApiError 410 where events of its tenant since then are known to be lost.
+        """
+        after = initial.version if initial is not None else wish.after or 0
+        try:
+            hub, backfill = await self._hub(content, after)
+            covered = await backfill.covers(after)
+        except ApiError:
+            return None
+        if not covered:
+            return None
+        hub.idle_since = self._clock()
+        audience = hub.audience(client.scope.tenant)
+        audience.know(client.scope)
+        if after < audience.floor:
+            raise status.gone(f"too old resource version: {after} ({audience.floor})")
+        frames = [*initial.frames] if initial is not None else []
+        if wish.initial_end and initial is not None:
+            frames.append(hub.bookmark(initial.version, initial_end=True))
+        return Watcher(
+            audience,
+            after,
+            namespaces=client.namespaces,
+            bookmarks=wish.bookmarks,
+            deadline=self._clock() + (wish.life or random.randint(*LIFE)),  # noqa: S311 - jitter, not a secret
+            user=client.scope.user,
+            valid=client.valid,
+            give_back=client.give_back,
+            initial=frames,
+            headed=content.form != "Table" or (initial is not None and initial.headed),
+        )
+
+    async def _hub(self, content: Content, after: int) -> tuple[Hub, Backfill]:
+        found = self._hubs.get(content)
+        if found is None or not found[0].alive:
+            hub = Hub(content, self._upstream, self._places, self._clock, timeout=self._timeout)
+            found = self._hubs[content] = hub, Backfill(hub)
+            hub.begin(after)
+        found[0].idle_since = self._clock()
+        await found[0].opened()
+        return found
+
+    async def run(self) -> None:
+        """Sweep until cancelled; then end all host watches."""
+        try:
+            while True:
+                await asyncio.sleep(SWEEP)
+                self.sweep()
+        finally:
+            for hub, _ in self._hubs.values():
+                hub.close()
+            await asyncio.gather(*(hub.closed() for hub, _ in self._hubs.values()))
+
+    def sweep(self) -> None:
+        """One look at everything."""
+        self._sweeps += 1
+        for content, (hub, _) in tuple(self._hubs.items()):
+            hub.sweep(check=self._sweeps % CHECKS == 0)
+            if hub.alive and self._clock() - hub.idle_since > LINGER:
+                hub.close()
+            if not hub.alive:
+                del self._hubs[content]
