@@ -23,6 +23,7 @@ SECONDS: Final = 10
 RATE: Final = 200
 """Samples a second; each stops the program for a moment."""
 SHOWN: Final = 25
+FILES: Final = 15
 _FRAME: Final = re.compile(r"(.*) \((.*?)(?::\d+)?\)$")
 
 
@@ -71,19 +72,23 @@ def profile(stage: Stage, work: Work, native: bool) -> str:
 
 def table(raw: str, label: str, cost: float) -> str:
     """`raw` holds a line for each stack: frames from the outermost, separated by `;`, and how often it was seen."""
-    own, within, total = Counter[str](), Counter[str](), 0
+    own, within, files, total = Counter[str](), Counter[str](), Counter[str](), 0
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
         names = [_named(frame) for frame in stack.split(";")]
         total += int(count)
         own[names[-1]] += int(count)
+        files[names[-1].rpartition("  ")[2]] += int(count)
         for name in set(names):
             within[name] += int(count)
     head = [
         f"{label}: {cost:.0f} us of CPU a request (without the profiler), {total} samples",
         f"{'own %':>6} {'own us':>7} {'with callees us':>16}  function",
     ]
-    return "\n".join([*head, *(_line(name, seen, within[name], total, cost) for name, seen in own.most_common(SHOWN))])
+    head += [_line(name, seen, within[name], total, cost) for name, seen in own.most_common(SHOWN)]
+    head += ["", "by file:"]
+    head += [f"{seen / total:6.1%} {seen / total * cost:7.1f}  {name}" for name, seen in files.most_common(FILES)]
+    return "\n".join(head)
 
 
 def _line(name: str, own: int, within: int, total: int, cost: float) -> str:

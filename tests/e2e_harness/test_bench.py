@@ -76,7 +76,9 @@ def test_the_profile_counts_a_function_once_for_each_stack() -> None:
     assert head == "get: 100 us of CPU a request (without the profiler), 10 samples"
     assert rows[0].split() == ["80.0%", "80.0", "80.0", "parse", "vcproxy/core/request.py"]
     assert rows[1].split() == ["20.0%", "20.0", "20.0", "SSL_read", "libssl.so.3"]
-    assert len(rows) == 2
+    assert rows[2:4] == ["", "by file:"]
+    assert rows[4].split() == ["80.0%", "80.0", "vcproxy/core/request.py"]
+    assert len(rows) == 6
 
 
 def test_every_target_of_the_makefile_is_in_its_help() -> None:
