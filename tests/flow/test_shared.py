@@ -176,6 +176,16 @@ async def test_a_drain_ends_with_a_bookmark_of_how_far_it_came() -> None:
     assert (asked.seen, asked.ended, plain.seen, plain.ended) == (["BOOKMARK 130"], True, [], True)
 
 
+async def test_events_that_a_watcher_does_not_cover_move_its_bookmark_on() -> None:
+    at = world()
+    client = await at.watch(f"{WEB}&allowWatchBookmarks=true")
+    await at.live.shared()[0].put(
+        event("ADDED", pod("acme-web", "a", 101)), event("ADDED", pod("acme-default", "b", 102))
+    )
+    client.feed.drain()
+    assert client.seen == ["ADDED web/a 101", "BOOKMARK 102"]
+
+
 async def test_a_watch_ends_after_the_seconds_that_were_asked_for() -> None:
     at = world()
     client = await at.watch(f"{PODS}&timeoutSeconds=30")

@@ -30,7 +30,9 @@ BOOKMARK: Final = 60.0
 HELD: Final = 1024
 """Events of a tenant that wait until it is known whose their namespace is."""
 
-Memo = dict[tuple[int, frozenset[VirtualName] | None, str, bool], tuple[bytes, int]]
+Portion = tuple[bytes, int, int]
+"""Frames, the place after them, and the version of the last event in them (0: there is none)."""
+Memo = dict[tuple[int, frozenset[VirtualName] | None, str, bool], Portion]
 
 
 class Feeding(Protocol):
@@ -123,8 +125,8 @@ class Audience:
         self._view = view
         self._scope = msgspec.structs.replace(self._scope, classes=view.classes, namespaces=view.namespaces)
 
-    def portion(self, watcher: "Watcher", memo: Memo) -> tuple[bytes, int]:
-        """The next bytes for a watcher, and the place after them."""
+    def portion(self, watcher: "Watcher", memo: Memo) -> Portion:
+        """The next bytes for a watcher."""
         key = watcher.cursor, watcher.namespaces, watcher.user, watcher.headed
         fresh = self.window[watcher.cursor].version > watcher.after
         if fresh and (found := memo.get(key)) is not None:
@@ -134,8 +136,8 @@ class Audience:
             memo[key] = made
         return made
 
-    def _made(self, watcher: "Watcher") -> tuple[bytes, int]:
-        parts, size, place = list[bytes](), 0, watcher.cursor
+    def _made(self, watcher: "Watcher") -> Portion:
+        parts, size, place, last = list[bytes](), 0, watcher.cursor, 0
         headed = watcher.headed
         while place < self.window.end and size < PORTION:
             event = self.window[place]
@@ -143,9 +145,9 @@ class Audience:
             if event.version <= watcher.after or not watcher.wants(event):
                 continue
             parts.append(self._frames(event, watcher.user) if headed else self._first(event, watcher.user))
-            headed = True
+            headed, last = True, event.version
             size += len(parts[-1])
-        return (parts[0] if len(parts) == 1 else b"".join(parts)), place
+        return (parts[0] if len(parts) == 1 else b"".join(parts)), place, last
 
     def _frames(self, event: Event, user: str) -> bytes:
         if event.personal:
@@ -261,8 +263,8 @@ class Watcher:
         if self._sink is not None and self.behind and not self._stalled:
             self._stalled = self.audience.hub.now()
 
-    def _write(self, frames: bytes, place: int) -> None:
-        self.told = max(self.told, self.audience.window[place - 1].version)
+    def _write(self, frames: bytes, place: int, last: int) -> None:
+        self.told = max(self.told, last)
         self.cursor = place
         if frames and self._sink is not None:
             self.headed = True
