@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +12,26 @@ DEADLINE: Final = 90.0
 
 
 class Kubectl:
-    """Runs kubectl with one kubeconfig and a discovery cache of its own. `heard` is told all output, byte for byte."""
+    """Runs kubectl with one kubeconfig and a discovery cache of its own. `heard` is told all output, byte for byte.
 
-    def __init__(self, program: Path, kubeconfig: Path, heard: Callable[[bytes], None] | None = None) -> None:
+    `settings` are environment variables of its own, such as KUBECTL_REMOTE_COMMAND_WEBSOCKETS.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        kubeconfig: Path,
+        heard: Callable[[bytes], None] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.program = program
         self.kubeconfig = kubeconfig
         self._heard = heard
+        self._settings = dict(settings or {})
+
+    def with_settings(self, **settings: str) -> "Kubectl":
+        """The same with other environment variables."""
+        return Kubectl(self.program, self.kubeconfig, self._heard, {**self._settings, **settings})
 
     @property
     def environment(self) -> dict[str, str]:
@@ -29,6 +43,7 @@ class Kubectl:
             "KUBECONFIG": str(self.kubeconfig),
             "KUBECACHEDIR": str(self.kubeconfig.with_suffix(".cache")),
             "KUBE_EDITOR": "true",
+            **self._settings,
         }
 
     def __call__(
