@@ -1,6 +1,7 @@
 """What end-to-end tests stand on: for a whole run one host, one proxy before it, and tenants with random ids."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -63,8 +64,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Nothing is left out silently; where something failed, where the logs are."""
     for reason, names in config.stash[NOT_RUN].items():
         terminalreporter.section(not_run(names, reason))
-        for name in names:
-            terminalreporter.line(name)
+        for name, count in Counter(name.split("[")[0] for name in names).items():
+            terminalreporter.line(f"{name} ({count})" if count > 1 else name)
     if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
         terminalreporter.line(f"logs of the host and the proxy: {config.stash.get(FOLDER, Path())}")
 
