@@ -15,6 +15,11 @@ def line(kind: str, namespace: str, name: str, version: str, **metadata: Any) ->
     return json.dumps(event).encode() + b"\n"
 
 
+def gone() -> Answer:
+    """What ends a watch: the host no longer has what comes next."""
+    return refusal(410, "Expired", "too old resource version")
+
+
 async def events(world: World, target: str) -> list[tuple[str, str, str]]:
     """Type, namespace/name and version of each event, until the watch ends."""
     reply = await world.reply("GET", target)
@@ -33,7 +38,7 @@ async def events(world: World, target: str) -> list[tuple[str, str, str]]:
 
 async def test_events_are_cut_anywhere_and_come_in_the_tenants_names() -> None:
     raw = line("ADDED", "web", "a", "3") + line("DELETED", "web", "a", "4")
-    world = World(Answer(200, chunks=[raw[:10], raw[10:90], raw[90:]]))
+    world = World(Answer(200, chunks=[raw[:10], raw[10:90], raw[90:]]), gone())
     got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&resourceVersion=2")
     assert got == [("ADDED", "web/a", "3"), ("DELETED", "web/a", "4")]
     assert "resourceVersion=2" in world.host.asked[0]
@@ -41,13 +46,13 @@ async def test_events_are_cut_anywhere_and_come_in_the_tenants_names() -> None:
 
 
 async def test_bookmarks_that_nobody_asked_for_do_not_pass() -> None:
-    world = World(Answer(200, chunks=[line("BOOKMARK", "web", "", "9"), line("ADDED", "web", "a", "10")]))
+    world = World(Answer(200, chunks=[line("BOOKMARK", "web", "", "9"), line("ADDED", "web", "a", "10")]), gone())
     got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1")
     assert got == [("ADDED", "web/a", "10")]
 
 
 async def test_bookmarks_pass_where_they_are_asked_for() -> None:
-    world = World(Answer(200, chunks=[line("ADDED", "web", "a", "8"), line("BOOKMARK", "web", "", "9")]))
+    world = World(Answer(200, chunks=[line("ADDED", "web", "a", "8"), line("BOOKMARK", "web", "", "9")]), gone())
     got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&allowWatchBookmarks=true")
     assert got == [("ADDED", "web/a", "8"), ("BOOKMARK", "/", "9")]
 
@@ -87,3 +92,28 @@ async def test_events_of_objects_of_another_owner_do_not_pass() -> None:
     world = World(Answer(200, chunks=[namespace("acme-web", "acme"), namespace("globex-web", "globex")]))
     assert await events(world, "/api/v1/namespaces?labelSelector=a&watch=1") == [("ADDED", "/web", "3")]
     assert world.host.header(0, "Impersonate-User") is None
+
+
+async def test_a_part_that_breaks_off_goes_on_from_where_it_was() -> None:
+    first = Answer(200, chunks=[line("ADDED", "web", "a", "5"), line("BOOKMARK", "web", "", "8")])
+    world = World(first, Answer(200, chunks=[line("DELETED", "web", "a", "9")]), gone())
+    got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&resourceVersion=4&timeoutSeconds=30")
+    assert got == [("ADDED", "web/a", "5"), ("DELETED", "web/a", "9")]
+    assert "resourceVersion=8" in world.host.asked[1]
+    assert "resourceVersion=9" in world.host.asked[2]
+
+
+async def test_a_watch_that_breaks_off_within_its_initial_events_ends() -> None:
+    world = World(Answer(200, chunks=[line("ADDED", "web", "a", "5")]))
+    got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1")
+    assert (got, len(world.host.asked)) == ([("ADDED", "web/a", "5")], 1)
+
+
+async def test_events_of_several_namespaces_that_come_together_come_in_order() -> None:
+    parts = [
+        Answer(200, chunks=[line("ADDED", "default", "a", "7"), line("ADDED", "default", "b", "9")]),
+        Answer(200, chunks=[line("ADDED", "web", "c", "6"), line("ADDED", "web", "d", "8")]),
+    ]
+    world = World(*parts, gone(), gone())
+    got = await events(world, "/api/v1/pods?labelSelector=a&watch=1&resourceVersion=4")
+    assert [version for _, _, version in got] == ["6", "7", "8", "9"]

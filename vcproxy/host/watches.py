@@ -1,11 +1,14 @@
-"""Watches: one host watch for each namespace that a tenant's watch covers, merged into one stream.
+"""Watches of one client alone: one host watch for each namespace that it covers, merged into one stream.
 
-A part that breaks off ends the whole watch, as a host that goes away would: clients watch on from the last
-resourceVersion that they saw. Namespaces that appear or go while the watch is open count.
+For selectors, Secrets and whatever else is not shared (host.shared). Namespaces that appear or go while the watch is
+open count. A client watches on from the newest version that it saw, so an older event that comes after a newer one
+must not be lost when a part breaks off: each part goes on by itself from where it was, and the client does not notice.
+What comes together from several parts is put in order (`ORDER`), so that a client that is ended between two events has
+seen no newer one than those that it has missed; docs/architecture.md, "Reads", says what is left.
 """
 
 import asyncio
-import contextlib
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol
@@ -21,6 +24,7 @@ from vcproxy.core.plan import Pairs
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo
 from vcproxy.host import answers
+from vcproxy.host.answers import HostRefusal
 from vcproxy.host.identity import Exchange
 
 EVENT_LIMIT: Final = 64 * 1024 * 1024
@@ -29,7 +33,12 @@ QUEUE: Final = 256
 """Events of one watch that wait for a slow reader before the host's streams are held back."""
 CHECK: Final = 2.0
 """Seconds between two looks at whether the caller may still watch."""
+ORDER: Final = 0.03
+"""Seconds for which events of several parts are gathered: the host tells all of them of its events in one order."""
+WAITS: Final = (0.05, 5.0)
+"""Seconds before a part that broke off is opened again: at first, and at most."""
 INITIAL_END: Final = "k8s.io/initial-events-end"
+_BEGINNING: Final = ("resourceVersion", "resourceVersionMatch", "sendInitialEvents")
 _LIFE: Final = (1800, 3600)
 """Seconds that a watch lasts when the client says nothing (the API server's --min-request-timeout, and its double)."""
 
@@ -60,6 +69,9 @@ class _Ended(msgspec.Struct):
     part: Part
 
 
+_Item = _Event | _Ended | None
+
+
 class WatchStream:
     """One tenant's watch. `open` once, then iterate `chunks`; `close` ends all that it started."""
 
@@ -85,12 +97,14 @@ class WatchStream:
         self._wants_end = False
         self._columns: dict[int, Lens] = {}
         self._sent = 0
-        self._query = _with_life(wanted.query)
+        self._query, self._life = _with_life(wanted.query)
+        self._end = 0.0
         self._bookmarks = _flag(wanted.query, "allowWatchBookmarks")
         self._follower: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Ask the host for all parts. Raises ApiError as the host refused the first that it refused."""
+        self._end = asyncio.get_running_loop().time() + self._life
         first = self._first_parts()
         if _flag(self._query, "sendInitialEvents"):
             self._initial, self._wants_end = set(first), True
@@ -104,7 +118,7 @@ class WatchStream:
             if response is None:
                 self._initial.discard(part)
             elif not isinstance(response, BaseException):
-                self._tasks[part] = asyncio.create_task(self._pump(part, response))
+                self._tasks[part] = asyncio.create_task(self._pump(part, response, _start(self._query)))
         if self._wanted.row.namespaced:
             self._follower = asyncio.create_task(self._follow())
 
@@ -142,18 +156,47 @@ class WatchStream:
         finally:
             await response.close()
 
-    async def _pump(self, part: Part, response: HostResponse) -> None:
-        """One host watch into the queue, until it ends in whatever way."""
+    async def _pump(self, part: Part, response: HostResponse | None, reached: int = 0) -> None:
+        """The events of one part into the queue, over as many host watches as it takes."""
+        while response is not None:
+            reached = await self._events(part, response, reached)
+            response = await self._again(part, reached) if reached else None
+        await self._queue.put(_Ended(part))
+
+    async def _events(self, part: Part, response: HostResponse, reached: int) -> int:
+        """One host watch until it ends in whatever way. How far it came; 0 where it cannot go on from there."""
         frames = Frames(EVENT_LIMIT)
         try:
-            with contextlib.suppress(ApiError, msgspec.DecodeError, KeyError):
-                async for chunk in response.chunks():
-                    for line in frames.feed(chunk):
-                        event = msgspec.json.decode(line)
-                        await self._queue.put(_Event(part, str(event["type"]), event["object"]))
+            async for chunk in response.chunks():
+                for line in frames.feed(chunk):
+                    event = _Event(part, **_fields(line))
+                    await self._queue.put(event)
+                    if event.type == "ERROR":
+                        return 0
+                    if reached or event.type == "BOOKMARK":  # initial events come in no order: half of them is none
+                        reached = max(reached, _version(event.object))
+        except (ApiError, msgspec.DecodeError, KeyError):
+            return reached
         finally:
             await response.close()
-        await self._queue.put(_Ended(part))
+        return reached
+
+    async def _again(self, part: Part, reached: int) -> HostResponse | None:
+        """The host watch of a part once more, from where it was; None at the end of its time, or where that is gone."""
+        loop, wait = asyncio.get_running_loop(), WAITS[0]
+        while (left := int(self._end - loop.time())) > 0 and (part is None or part in self._covered()):
+            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+            wait = min(wait * 2, WAITS[1])
+            rest = tuple(pair for pair in self._query if pair[0] not in (*_BEGINNING, "timeoutSeconds"))
+            query = (*rest, ("resourceVersion", str(reached)), ("timeoutSeconds", str(left)))
+            try:
+                return await self._ask(part, query)
+            except HostRefusal as refusal:
+                if refusal.status.code in (403, 410):
+                    return None
+            except ApiError:
+                continue
+        return None
 
     async def _follow(self) -> None:
         """Start a part for each namespace that appears, drop that of one that went."""
@@ -169,11 +212,7 @@ class WatchStream:
         await self._queue.put(None)
 
     def _start(self, name: VirtualName, info: NamespaceInfo) -> None:
-        query = tuple(
-            pair
-            for pair in self._query
-            if pair[0] not in ("resourceVersion", "resourceVersionMatch", "sendInitialEvents")
-        )
+        query = tuple(pair for pair in self._query if pair[0] not in _BEGINNING)
         query = (*query, ("resourceVersion", info.resource_version))
         self._tasks[name] = asyncio.create_task(self._later(name, query))
 
@@ -184,7 +223,8 @@ class WatchStream:
             await self._queue.put(_Ended(name))
             return
         if response is not None:
-            await self._pump(name, response)
+            born = dict(query)["resourceVersion"]
+            await self._pump(name, response, int(born) if born.isdecimal() else 0)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The events for the tenant, a line each, until the watch ends."""
@@ -196,11 +236,21 @@ class WatchStream:
                 if self._valid():
                     continue
                 return
-            if item is None or isinstance(item, _Ended) or not self._valid():
-                return
-            line = self._line(item)
-            if line is not None:
-                yield line
+            for one in await self._gathered(item):
+                if one is None or isinstance(one, _Ended) or not self._valid():
+                    return
+                line = self._line(one)
+                if line is not None:
+                    yield line
+
+    async def _gathered(self, first: _Item) -> list[_Item]:
+        """What comes together, the oldest first; an end is the last."""
+        found = [first]
+        if len(self._tasks) > 1 and isinstance(first, _Event):
+            await asyncio.sleep(ORDER)
+        while not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        return sorted(found, key=lambda one: _version(one.object) if isinstance(one, _Event) else math.inf)
 
     def _line(self, event: _Event) -> bytes | None:
         if event.type == "BOOKMARK":
@@ -281,12 +331,28 @@ def _flag(query: Pairs, key: str) -> bool:
     return any(name == key and value.lower() not in ("false", "0") for name, value in query)
 
 
-def _with_life(query: Pairs) -> Pairs:
-    """All parts last as long, and bookmarks are always asked for: they carry how far each part has come."""
-    rest = tuple(pair for pair in query if pair[0] != "allowWatchBookmarks")
-    if not any(key == "timeoutSeconds" for key, _ in rest):
-        rest = (*rest, ("timeoutSeconds", str(random.randint(*_LIFE))))  # noqa: S311 - jitter, not a secret
-    return (*rest, ("allowWatchBookmarks", "true"))
+def _fields(line: bytes) -> dict[str, Any]:
+    event = msgspec.json.decode(line)
+    return {"type": str(event["type"]), "object": event["object"]}
+
+
+def _start(query: Pairs) -> int:
+    """The version that a watch begins after; 0 where it begins with what is there."""
+    pairs = dict(query)
+    text = pairs.get("resourceVersion", "")
+    return int(text) if text.isascii() and text.isdecimal() and "sendInitialEvents" not in pairs else 0
+
+
+def _with_life(query: Pairs) -> tuple[Pairs, int]:
+    """The query of every part, and how many seconds they last.
+
+    Bookmarks are always asked for: they carry how far each part has come.
+    """
+    rest = tuple(pair for pair in query if pair[0] not in ("allowWatchBookmarks", "timeoutSeconds"))
+    asked = dict(query).get("timeoutSeconds", "")
+    given = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
+    life = given or random.randint(*_LIFE)  # noqa: S311 - jitter, not a secret
+    return (*rest, ("timeoutSeconds", str(life)), ("allowWatchBookmarks", "true")), life
 
 
 async def _close_all(responses: Any) -> None:
