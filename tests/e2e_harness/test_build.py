@@ -141,3 +141,27 @@ def test_manifests_hold_size_and_hash(calls: Path) -> None:
     entry = build.binaries()
     found = json.loads((entry / "manifest" / "etcd.json").read_text())
     assert found == {"size": (entry / "etcd").stat().st_size, "sha256": build.file_hash(entry / "etcd")}
+
+
+def test_real_nodes_have_an_entry_of_their_own_without_stages(calls: Path) -> None:
+    host = build.binaries()
+    calls.unlink()
+    nodes = build.binaries(build.REAL_NODES)
+    assert nodes != host
+    assert {path.name for path in nodes.iterdir()} == {name for name, _, _ in build.NODE_BINARIES} | {"manifest"}
+    assert built(calls) == ["kubelet", "kube-proxy", "agnhost", "coredns", "pause"]
+
+
+def test_pins_of_real_nodes_do_not_touch_the_hosts_entry(tmp_path: Path) -> None:
+    source = tmp_path / "pause" / "main.go"
+    source.parent.mkdir()
+    source.write_text("a")
+    host, nodes = (build.key("go1.26.8", tmp_path, one) for one in (build.HOST, build.REAL_NODES))
+    source.write_text("b")
+    assert build.key("go1.26.8", tmp_path, build.HOST) == host
+    assert build.key("go1.26.8", tmp_path, build.REAL_NODES) != nodes
+
+
+def test_nodes_are_of_the_same_version_as_the_control_plane() -> None:
+    text = (build.MODULES / "node" / "go.mod").read_text()
+    assert f"k8s.io/kubernetes {build.KUBERNETES}" in text

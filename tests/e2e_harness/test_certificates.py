@@ -56,3 +56,13 @@ def test_two_runs_share_nothing(pki: Pki, tmp_path: Path) -> None:
     first, second = (certificate(one, "ca").public_key() for one in (pki, other))
     assert isinstance(first, ec.EllipticCurvePublicKey)
     assert first != second
+
+
+def test_a_real_node_is_a_client_in_the_nodes_group_and_a_server_at_its_address(tmp_path: Path) -> None:
+    pki = make_pki(tmp_path, "https://10.200.0.1:6443", ["10.200.0.1"], {"real-1": "10.200.0.2"})
+    client = certificate(pki, "real-1").subject
+    assert client.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "system:node:real-1"
+    assert client.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "system:nodes"
+    names = certificate(pki, "real-1-serving").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["10.200.0.2"]
+    assert pki.kubeconfig("real-1").exists()

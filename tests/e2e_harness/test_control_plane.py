@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from e2e.cluster import network
 from e2e.cluster.certificates import Pki
 from e2e.cluster.control_plane import ControlPlane, api_server_flags, kwok_flags, manager_flags
 from e2e.cluster.nodes import ANNOTATION, NODES, PARALLELISM, node, write_kwok_config
+from e2e.cluster.processes import ProcessError
 
 
 def test_nothing_listens_but_on_loopback() -> None:
@@ -48,3 +50,17 @@ def test_kwok_manages_every_node() -> None:
     selector = f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake"
     assert selector in kwok_flags(Pki(Path("/pki")), 4, Path("/run/kwok.yaml"))
     assert [node(name)["metadata"]["annotations"] for name in NODES] == [{ANNOTATION: "fake"}] * 3
+
+
+def test_with_real_nodes_the_api_server_stands_on_their_bridge_alone() -> None:
+    flags = api_server_flags(Pki(Path("/pki")), 1, 2, Path("/run/policy"), "10.200.0.1")
+    assert "--bind-address=10.200.0.1" in flags
+    assert "--advertise-address=10.200.0.1" in flags
+    assert "--enable-aggregator-routing=true" in flags
+
+
+def test_a_machine_that_cannot_run_real_nodes_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("e2e.cluster.control_plane.binaries", lambda: tmp_path)
+    monkeypatch.setattr("e2e.cluster.control_plane.failure", lambda: "cgroups: no controller pids")
+    with pytest.raises(ProcessError, match="cannot run real nodes: cgroups: no controller pids"):
+        ControlPlane(tmp_path / "a", real_nodes=1).start()

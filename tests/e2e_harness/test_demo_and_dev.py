@@ -1,5 +1,6 @@
 """The parts of `make demo`, `make up` and `make down` that need no cluster."""
 
+import argparse
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from e2e import demo
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.pids import write_pids
 from e2e.demo import Person, Screen
-from e2e.dev import Dev
+from e2e.dev import Dev, nodes_option, read_nodes
 
 
 @pytest.fixture
@@ -99,3 +100,15 @@ def test_logs_outlive_the_run(tmp_path: Path) -> None:
     Dev(tmp_path).down()
     assert not (tmp_path / "run").exists()
     assert (tmp_path / "log/etcd.log").read_text() == "said"
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("real:1", 1), ("real:3", 3)])
+def test_real_nodes_are_asked_for_by_number(text: str, count: int) -> None:
+    assert read_nodes(text) == count
+    assert nodes_option(count) == ([f"--nodes={text}"] if text else [])
+
+
+@pytest.mark.parametrize("text", ["real", "real:", "real:0", "real:51", "3", "fake:3"])
+def test_other_nodes_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="real:N"):
+        read_nodes(text)

@@ -70,3 +70,11 @@ def test_a_line_that_does_not_come_is_told_with_those_that_came(make: Make) -> N
         pytest.raises(AssertionError, match=r"not said by get -w in 1 s:\none"),
     ):
         watch.wait_for(lambda line: line == "two", 1)
+
+
+def test_settings_are_added_to_the_environment(tmp_path: Path) -> None:
+    first = Kubectl(tmp_path / "kubectl", tmp_path / "a.kubeconfig")
+    second = first.with_settings(KUBECTL_PORT_FORWARD_WEBSOCKETS="false")
+    assert second.environment == {**first.environment, "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
+    third = second.with_settings(KUBECTL_REMOTE_COMMAND_WEBSOCKETS="true")
+    assert third.environment["KUBECTL_PORT_FORWARD_WEBSOCKETS"] == "false"

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster import processes
-from e2e.cluster.processes import Process, ProcessError, Processes, free_ports, signals_as_interrupts, undisturbed
+from e2e.cluster.processes import (
+    Process,
+    ProcessError,
+    Processes,
+    free_ports,
+    run_to_end,
+    signals_as_interrupts,
+    undisturbed,
+)
 
 
 def shell(folder: Path, script: str, name: str = "child") -> Process:
@@ -159,3 +167,11 @@ def test_cleaning_up_is_not_interrupted() -> None:
     with signals_as_interrupts(), undisturbed():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_command_that_fails_or_hangs_is_told_with_its_words() -> None:
+    run_to_end(["true"], 5)
+    with pytest.raises(ProcessError, match="exit code 3\nwhy"):
+        run_to_end(["sh", "-c", "echo why; exit 3"], 5)
+    with pytest.raises(ProcessError, match="not done after 0 s"):
+        run_to_end(["sleep", "5"], 0.1)

@@ -53,3 +53,10 @@ def test_an_unknown_target_is_used_wrongly(capsys: pytest.CaptureFixture[str]) -
 
 def test_programs_come_from_the_environment_that_runs_the_steps() -> None:
     assert sys.executable.startswith(str(steps.BIN))
+
+
+def test_what_was_not_run_is_repeated_with_the_reason() -> None:
+    heading = "\x1b[1m== 12 not run: real nodes: cgroups: no controller pids ==\x1b[0m"
+    said = f"..\n{heading}\na::b\n5 passed, 12 deselected in 1s\n"
+    assert last_words(said) == "5 passed, 12 deselected, 12 not run: real nodes: cgroups: no controller pids"
+    assert last_words("real nodes cannot run here: root: needed\n") == "real nodes cannot run here: root: needed"
