@@ -347,10 +347,11 @@ def test_a_pod_and_a_service_are_reached_with_path_and_query(side: Side, target:
     assert asked == "a b/c"
 
 
-def test_a_post_through_the_proxy_carries_its_body(side: Side, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["pods/site:8080", "services/site:80"])
+def test_a_post_through_the_proxy_carries_its_body(side: Side, tmp_path: Path, target: str) -> None:
     body = tmp_path / "body"
     body.write_text('{"a": 1}')
-    base = "/api/v1/namespaces/web/pods/site:8080/proxy"
+    base = f"/api/v1/namespaces/web/{target}/proxy"
     assert side.kubectl("create", "--raw", f"{base}/echo?msg=posted", "-f", str(body)).stdout == "posted"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from e2e.cluster.build import REAL_NODES, binaries, say
 from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.host import BuiltHost, choose_host
 from e2e.cluster.preflight import failure, install_packages
 from e2e.cluster.processes import ProcessError, signals_as_interrupts, undisturbed
 
@@ -36,6 +37,10 @@ def main() -> int:
 
 def prepare_nodes() -> int:
     """Where the machine cannot run real nodes, that is said and is no failure: what needs them is not run then."""
+    host = choose_host(Path())
+    if not isinstance(host, BuiltHost):
+        say(f"nothing to prepare: nodes are those of {host.description}")
+        return 0
     if reason := install_packages() or failure():
         say(f"real nodes cannot run here: {reason}")
         return 0

@@ -48,7 +48,11 @@ Checks = dict[str, Callable[[], str]]
 def failure(checks: Checks | None = None) -> str:
     """The first check that fails, as `name: reason`; empty where real nodes can run."""
     for name, check in (checks or CHECKS).items():
-        if reason := check():
+        try:
+            reason = check()
+        except (OSError, subprocess.SubprocessError) as error:
+            reason = str(error)
+        if reason:
             return f"{name}: {reason}"
     return ""
 
@@ -108,11 +112,8 @@ def _cgroups() -> str:
     trial = Cgroups(f"vcproxy-trial-{os.getpid()}")
     if missing := trial.missing():
         return f"no controller {', '.join(sorted(missing))}"
-    try:
-        trial.make()
-        trial.remove()
-    except OSError as error:
-        return str(error)
+    trial.make()
+    trial.remove()
     return ""
 
 
@@ -123,8 +124,6 @@ def _runc() -> str:
         write_bundle(Path(folder), f"/{name}")
         try:
             done = _run([*ALONE, "runc", "--root", f"{folder}/state", "run", "--bundle", folder, name])
-        except subprocess.TimeoutExpired:
-            return f"no container within {DEADLINE:.0f} s"
         finally:
             Cgroups(name).remove()
     return _reason(done) if done.returncode else ""

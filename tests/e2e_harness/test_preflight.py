@@ -27,6 +27,13 @@ def test_the_first_check_that_fails_is_named_and_ends_the_looking() -> None:
     assert preflight.failure({"root": lambda: ""}) == ""
 
 
+def test_a_check_that_breaks_has_failed_with_its_own_words() -> None:
+    def hang() -> str:
+        raise subprocess.TimeoutExpired(["runc"], 60.0)
+
+    assert preflight.failure({"runc": hang}) == "runc: Command '['runc']' timed out after 60.0 seconds"
+
+
 def test_every_check_has_a_name_that_people_know() -> None:
     assert list(preflight.CHECKS) == ["root", "packages", "namespaces", "cgroups", "runc"]
 
