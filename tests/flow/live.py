@@ -91,6 +91,7 @@ class LiveHost:
 
     def __init__(self) -> None:
         self.version, self.oldest, self.away = 100, 0, False
+        self.first_chunk = b""
         self.pods: list[dict[str, Any]] = []
         self.there: set[str] = set()
         self.requests: list[HostRequest] = []
@@ -113,6 +114,8 @@ class LiveHost:
             message = f"too old resource version: {version} ({self.oldest})"
             return Whole({"kind": "Status", "code": 410, "reason": "Expired", "message": message}, 410)
         self.streams.append(Stream(request))
+        if self.first_chunk:
+            self.streams[-1]._chunks.put_nowait(self.first_chunk)
         return self.streams[-1]
 
     def _list(self, path: str, query: dict[str, str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Shared watches as traces: one host watch, whatever the number of tenants and clients."""
 
 import asyncio
+import json
 
-from tests.flow.live import GLOBEX, Watching, bookmark, event, pod, settle, until
+from tests.flow.live import GLOBEX, Sink, Watching, bookmark, event, pod, settle, until
 from tests.flow.scripted import ACME
 
 PODS = "/api/v1/pods?watch=1&resourceVersion=100"
@@ -85,14 +86,32 @@ async def test_the_host_watch_goes_on_where_it_was_and_nobody_notices() -> None:
     assert not client.ended
 
 
-async def test_when_the_host_no_longer_has_what_comes_next_the_watchers_end_cleanly() -> None:
+async def test_when_the_host_no_longer_has_what_comes_next_whoever_is_as_old_hears_it() -> None:
     at = world()
-    client = await at.watch(PODS)
+    client, newer = await at.watch(PODS), await at.watch(PODS.replace("100", "105"))
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-    await at.live.shared()[0].put(event("ERROR", gone))
-    assert (client.ended, client.aborted, client.seen) == (True, False, [])
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101)), event("ERROR", gone))
+    added, error = client.documents
+    assert (added["type"], error["type"], error["object"]["code"]) == ("ADDED", "ERROR", 410)
+    assert error["object"]["reason"] == "Expired"
+    assert newer.documents == []
+    assert (client.ended, newer.ended, client.aborted, newer.aborted) == (True, True, False, False)
     await at.watch(PODS)
     assert len(at.live.shared()) == 2
+
+
+async def test_a_host_that_says_so_only_in_the_stream_is_heard_by_whoever_came_first() -> None:
+    at = world()
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 100 (200)"}
+    at.live.first_chunk = event("ERROR", gone)
+    reply = await at.reply("GET", WEB)
+    if reply.feed is not None:
+        documents = Sink(reply.feed).documents
+    else:
+        assert reply.stream is not None
+        documents = [json.loads(line) async for line in reply.stream.chunks()]
+        await reply.stream.close()
+    assert [one["object"]["code"] for one in documents] == [410]
 
 
 async def test_after_a_restart_older_clients_make_the_window_longer_together() -> None:

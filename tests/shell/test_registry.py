@@ -11,11 +11,11 @@ import pytest
 
 from tests.shell.fakehost import Answer, FakeHost, refused, settle, until
 from vcproxy.core import status
-from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.names import HostName, TenantId, VirtualName
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase
 from vcproxy.tenants.reflector import Timing
-from vcproxy.tenants.registry import ABSENT_SECONDS, EARLY_SECONDS, Registry
+from vcproxy.tenants.registry import ABSENT_SECONDS, EARLY_SECONDS, GONE_SECONDS, Registry
 from vcproxy.tenants.subscriptions import NamespaceAdded, NamespaceRemoved, TenantChanged
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
@@ -293,3 +293,18 @@ async def test_any_object_can_be_watched() -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def test_the_owner_of_a_namespace_is_known_for_a_while_after_it_went() -> None:
+    host, clock = FakeHost(), Clock()
+    host.put(VCPROXY, "tenants", tenant())
+    for document in (space("acme-web"), space("acme-foreign", None), space("acme-vcproxy")):
+        host.put("/api/v1", "namespaces", document)
+    async with running(host, clock=clock) as registry:
+        names = [HostName(name) for name in ("acme-web", "acme-foreign", "acme-vcproxy", "acme", "web")]
+        assert [registry.owner(name) for name in names] == [(ACME, WEB), None, None, None, None]
+        host.remove("namespaces", "acme-web")
+        await until(lambda: registry.known_namespace(ACME, WEB) is None)
+        assert registry.owner(HostName("acme-web")) == (ACME, WEB)
+        clock.time += GONE_SECONDS + 1
+        assert registry.owner(HostName("acme-web")) is None

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from vcproxy.core import events
+from vcproxy.core import events, status
 from vcproxy.core.events import Heard
 from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.http import Sink
@@ -30,6 +30,7 @@ BOOKMARK: Final = 60.0
 HELD: Final = 1024
 """Events of a tenant that wait until it is known whose their namespace is."""
 
+_EXPIRED: Final = events.frame("ERROR", status.gone("the resourceVersion of this watch is too old").status.encode())
 Portion = tuple[bytes, int, int]
 """Frames, the place after them, and the version of the last event in them (0: there is none)."""
 Memo = dict[tuple[int, frozenset[VirtualName] | None, str, bool], Portion]
@@ -44,6 +45,11 @@ class Feeding(Protocol):
     def window(self) -> Window: ...
     @property
     def alive(self) -> bool: ...
+    @property
+    def expired(self) -> int:
+        """Up to which version the host has said that what comes next is gone; -1 where it has not."""
+        ...
+
     @property
     def columns(self) -> bytes:
         """The column definitions of its Tables."""
@@ -109,6 +115,11 @@ class Audience:
         """End watchers (all, if none are named) cleanly: they watch on from where they are."""
         for watcher in tuple(self.watchers if watchers is None else watchers):
             watcher.end()
+
+    def expire(self, reached: int) -> None:
+        """The host no longer has what comes after `reached`: whoever has seen nothing newer is too old for it too."""
+        for watcher in [watcher for watcher in self.watchers if watcher.told <= reached]:
+            watcher.expire()
 
     def missed(self, version: int) -> None:
         """Something up to `version` cannot be told: whoever is not past it has to list again."""
@@ -219,6 +230,8 @@ class Watcher:
     def start(self, sink: Sink) -> None:
         self._sink, audience = sink, self.audience
         if not audience.covers(self.after):
+            if not self._initial and self.after <= audience.hub.expired:
+                sink.write(_EXPIRED)
             sink.end()
             return
         self.cursor = audience.window.after(self.after)
@@ -285,6 +298,12 @@ class Watcher:
         """End the answer cleanly."""
         if self._sink is not None:
             self._sink.end()
+
+    def expire(self) -> None:
+        """End with the host's word that the client must list again, if it has had everything before."""
+        if self._sink is not None and not self.behind and not self._sink.blocked:
+            self._sink.write(_EXPIRED)
+        self.end()
 
     def cut(self) -> None:
         """Cut a client off that is too far behind."""

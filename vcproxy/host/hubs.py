@@ -87,6 +87,7 @@ class Hub:
         self.row = kinds.TABLE[content.group, content.resource]
         self.window = Window(0, count=count, size=size)
         self.alive = True
+        self.expired = -1
         self.columns = b""
         self.lenses: dict[int, Lens] = {}
         self.current = places.tenant
@@ -198,7 +199,10 @@ class Hub:
         except ApiError:
             pass  # it never opened: whoever waited for it has the error
         except _Expired:
-            log.info("the host no longer has what comes after %r: its watchers begin anew", self)
+            log.info("the host no longer has what comes after %r: its watchers are told", self)
+            self.expired = self.window.reached
+            for audience in self.audiences.values():
+                audience.expire(self.expired)
         except Exception:
             log.exception("a shared watch failed: its watchers begin anew")
         self.close()

@@ -76,7 +76,7 @@ class Hubs:
             covered = await backfill.covers(after)
         except ApiError:
             return None
-        if not covered:
+        if not covered or not hub.alive:
             return None
         hub.idle_since = self._clock()
         audience = hub.audience(client.scope.tenant)
