@@ -105,13 +105,17 @@ def _known_networks() -> list[ipaddress.IPv4Network]:
 def sweep_abandoned() -> None:
     """Take away what killed runs left behind."""
     for slot in range(SLOTS):
-        if (lock := _locked(slot)) is not None:
+        if _lock_file(slot).exists() and (lock := _locked(slot)) is not None:
             NodeNetwork(slot, lock).remove()
+
+
+def _lock_file(slot: int) -> Path:
+    return Path(tempfile.gettempdir(), f"vcproxy-nodes-{slot}.lock")
 
 
 def _locked(slot: int) -> int | None:
     """The lock of a slot, held until it is closed or the process ends; None where another run holds it."""
-    lock = os.open(Path(tempfile.gettempdir(), f"vcproxy-nodes-{slot}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(_lock_file(slot), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

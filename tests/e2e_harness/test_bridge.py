@@ -44,6 +44,19 @@ def test_where_all_are_taken_that_is_said(calls: list[str], monkeypatch: pytest.
     network.remove()
 
 
+def test_sweeping_takes_what_nobody_holds_and_was_once_taken(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+    monkeypatch.setattr(NodeNetwork, "sweep", lambda network: swept.append(network.name))
+    held, left = NodeNetwork.take(), NodeNetwork.take()
+    left.remove()
+    swept.clear()
+    bridge.sweep_abandoned()
+    assert swept == [left.name]
+    held.remove()
+
+
 def test_a_node_gets_its_interface_address_and_way_out(calls: list[str]) -> None:
     network = NodeNetwork.take()
     calls.clear()
