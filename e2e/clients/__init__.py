@@ -1,0 +1,1 @@
+"""Clients that tests run as processes of their own."""
