@@ -28,6 +28,7 @@ from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.kubeconfig import HostCredentials, in_cluster, load_kubeconfig
 from vcproxy.host.shared import Hubs
+from vcproxy.host.tunnels import OpenTunnels
 from vcproxy.host.upstream import Pool
 from vcproxy.observe import logs
 from vcproxy.observe.account import Observer
@@ -87,6 +88,7 @@ class Proxy:
         self._host_credentials = proxy
         self._upstream = Pool(proxy)
         self._writer = Pool(controller)
+        self._opened = OpenTunnels()
         revocations = LiveRevocations()
         self._registry = Registry(self._upstream, on_tokens=revocations.update, on_keys=self._secrets.update)
         self._host_ca = ""
@@ -119,7 +121,7 @@ class Proxy:
         try:
             await self._until_synced(tasks)
             server = await self._listen()
-            running = (self._renew(), self._publish(), self._hubs.run())
+            running = (self._renew(), self._publish(), self._opened.run(), self._hubs.run())
             tasks += [asyncio.create_task(one) for one in running]
             await self._serve_until_stopped(tasks)
             self._ready = False
@@ -178,6 +180,8 @@ class Proxy:
             catalog=self._catalog,
             hubs=self._hubs,
             upstream=self._upstream,
+            tunnels=self._upstream,
+            opened=self._opened,
             sealer=self._sealer,
             limits=self._limits,
             observer=Observer(self._metrics, self._request_log),

@@ -13,17 +13,20 @@ from vcproxy.access.sealing import Sealer
 from vcproxy.core import http, plan, request, status
 from vcproxy.core.caller import Caller
 from vcproxy.core.fields import Scope
-from vcproxy.core.hosting import Upstream
+from vcproxy.core.hosting import Tunnels, Upstream
 from vcproxy.core.http import Call, Reply
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
 from vcproxy.core.plan import Answer, Deny, Document, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
+from vcproxy.host import replies
+from vcproxy.host.answers import HostRefusal
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.dispatch import Dispatcher
 from vcproxy.host.identity import Exchange
 from vcproxy.host.shared import Hubs
+from vcproxy.host.tunnels import Connector, OpenTunnels
 from vcproxy.host.watches import Changes
 from vcproxy.observe.account import Account, Observer
 
@@ -63,6 +66,8 @@ class Flow:
         catalog: Catalog,
         hubs: Hubs,
         upstream: Upstream,
+        tunnels: Tunnels,
+        opened: OpenTunnels,
         sealer: Sealer,
         limits: Limits,
         observer: Observer,
@@ -75,6 +80,8 @@ class Flow:
         self._catalog = catalog
         self._hubs = hubs
         self._upstream = upstream
+        self._tunnels = tunnels
+        self._opened = opened
         self._sealer = sealer
         self._limits = limits
         self._observer = observer
@@ -101,6 +108,7 @@ class Flow:
         caller = self._authenticator.authenticate(bearer(call), self._clock())  # 2. who is calling
         account.tenant, account.user = caller.tenant, caller.user
         view = self._active(caller)  # 3. which tenant, is it active
+        call.claim(view.id)
         with self._limits.request(view.id):
             authorizer.authorize(caller, authorizer.attributes(asked))  # 5. may this user do this
             scope, ages = await self._scope(view, caller, asked)
@@ -130,6 +138,8 @@ class Flow:
                 return await self._catalog.review(call, caller, self._settings.body_limit, self._clock())
             case Answer(document=document):
                 return await self._catalog.answer(document, asked, call)
+            case plan.Tunnel() | plan.Proxy():
+                return await self._connect(decided, exchange, scope, call, caller)
         seal: Callable[[Position], str] = lambda at: self._seal(asked, view.id, at)  # noqa: E731
         dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._settings.body_limit)
         match decided:
@@ -145,6 +155,18 @@ class Flow:
                     valid=lambda: self._still_valid(call, caller),
                     hold=lambda taking: (self._limits.take if taking else self._limits.give)("watches", view.id),
                 )
+
+    async def _connect(
+        self, decided: plan.Tunnel | plan.Proxy, exchange: Exchange, scope: Scope, call: Call, caller: Caller
+    ) -> Reply:
+        """The way to a pod or service itself."""
+        connector = Connector(exchange, scope, self._tunnels, self._opened, lambda: self._still_valid(call, caller))
+        try:
+            if isinstance(decided, plan.Tunnel):
+                return await connector.tunnel(decided, call)
+            return await connector.proxy(decided, call, self._settings.body_limit)
+        except HostRefusal as refusal:
+            return await replies.of_refusal(refusal, call)
 
     def _active(self, caller: Caller) -> TenantView:
         """The caller's tenant. Unknown, suspended and deleted ones are refused alike."""

@@ -128,7 +128,10 @@ def test_a_custom_resource_in_a_built_in_group_vanishes() -> None:
 def test_hidden_subresources_are_gone_and_the_others_keep_their_verbs() -> None:
     pods = resource(discovery.filtered(CORE, kinds.Served()), "pods")
     subresources = {sub["subresource"]: sub["verbs"] for sub in pods["subresources"]}
-    assert set(subresources) == {"binding", "ephemeralcontainers", "eviction", "log", "resize", "status"}
+    tunnels = {"attach", "exec", "portforward", "proxy"}
+    assert set(subresources) == {"binding", "ephemeralcontainers", "eviction", "log", "resize", "status"} | tunnels
+    accounts = resource(discovery.filtered(CORE, kinds.Served()), "serviceaccounts")
+    assert "subresources" not in accounts
     assert subresources["log"] == ["get"]
 
 

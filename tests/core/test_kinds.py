@@ -53,16 +53,12 @@ def test_no_shadow_kind_and_no_kind_of_cluster_scope_but_namespaces_is_served() 
 @pytest.mark.parametrize(
     ("resource", "sub"),
     [
-        ("pods", "exec"),
-        ("pods", "attach"),
-        ("pods", "portforward"),
-        ("pods", "proxy"),
-        ("services", "proxy"),
+        ("nodes", "proxy"),
         ("serviceaccounts", "token"),
         ("pods", "made-up"),
     ],
 )
-def test_tunnels_and_tokens_are_hidden(resource: str, sub: str) -> None:
+def test_nodes_and_tokens_are_hidden(resource: str, sub: str) -> None:
     assert not kinds.Served().subresource("", resource, sub)
 
 

@@ -107,9 +107,9 @@ def resolves(document: Document, reference: str) -> bool:
         ("/api/v1/watch/namespaces/{namespace}/configmaps/{name}", True),
         ("/api/v1/watch/namespaces/{name}", True),
         ("/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale", True),
-        ("/api/v1/namespaces/{namespace}/pods/{name}/exec", False),
-        ("/api/v1/namespaces/{namespace}/pods/{name}/proxy/{path}", False),
-        ("/api/v1/namespaces/{namespace}/services/{name}/proxy", False),
+        ("/api/v1/namespaces/{namespace}/pods/{name}/exec", True),
+        ("/api/v1/namespaces/{namespace}/pods/{name}/proxy/{path}", True),
+        ("/api/v1/namespaces/{namespace}/services/{name}/proxy", True),
         ("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", False),
         ("/api/v1/nodes", False),
         ("/api/v1/nodes/{name}/proxy/{path}", False),
@@ -146,7 +146,7 @@ def test_version_2_holds_the_visible_paths_and_what_they_refer_to() -> None:
 def test_shared_parameters_of_hidden_paths_are_gone() -> None:
     parameters = {name.rpartition("-")[0].rstrip("-") for name in v2()["parameters"]}
     assert "labelSelector" in parameters
-    assert not {"command", "stdin"} & parameters
+    assert not {"logpath"} & parameters
 
 
 @pytest.mark.parametrize("group", sorted(HIDDEN_GROUPS))
@@ -272,7 +272,7 @@ def test_any_bytes_are_filtered_or_refused(raw: bytes) -> None:
 def test_a_document_of_version_3_holds_the_visible_paths_and_what_they_refer_to() -> None:
     shown = openapi.filter_v3(V3, SERVED, SHOWN_GROUPS, KINDS)
     assert CONFIG_MAP in shown["paths"]
-    assert not [path for path in shown["paths"] if "nodes" in path or "exec" in path]
+    assert not [path for path in shown["paths"] if "nodes" in path or "token" in path]
     assert "io.k8s.api.core.v1.ConfigMap" in shown["components"]["schemas"]
     assert shown["components"]["securitySchemes"] == V3["components"]["securitySchemes"]
     assert not [group for group in HIDDEN_GROUPS if group in json.dumps(shown)]

@@ -21,7 +21,7 @@ CASES = [
     ("GET", b"/api/v1/namespaces/web/pods/a", ("get", "", "v1", "pods", "", "web", "a")),
     ("GET", b"/api/v1/namespaces/web/pods/a?watch=1", ("get", "", "v1", "pods", "", "web", "a")),
     ("GET", b"/api/v1/namespaces/web/pods/a/log", ("get", "", "v1", "pods", "log", "web", "a")),
-    ("GET", b"/api/v1/namespaces/web/pods/a/proxy/x/y", ("get", "", "v1", "pods", "proxy/x/y", "web", "a")),
+    ("GET", b"/api/v1/namespaces/web/pods/a/proxy/x/y", ("get", "", "v1", "pods", "proxy", "web", "a")),
     ("POST", b"/apis/apps/v1/namespaces/web/deployments", ("create", "apps", "v1", "deployments", "", "web", "")),
     ("PATCH", b"/apis/apps/v1/namespaces/web/deployments/a", ("patch", "apps", "v1", "deployments", "", "web", "a")),
     (

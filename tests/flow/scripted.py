@@ -15,12 +15,13 @@ from vcproxy.access.limits import Limits
 from vcproxy.access.sealing import Sealer
 from vcproxy.access.tokens import Issuer
 from vcproxy.core.hosting import HostRequest, HostResponse
-from vcproxy.core.http import Reply
+from vcproxy.core.http import Pipe, Reply
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.shared import Hubs
+from vcproxy.host.tunnels import OpenTunnels
 from vcproxy.observe.account import Observer
 
 ACME = TenantId("acme")
@@ -50,6 +51,28 @@ class Answer:
         self.closed = True
 
 
+class ScriptedPipe:
+    """The host's end of a tunnel: keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+        self.peer: Pipe | None = None
+
+    def connect(self, peer: Pipe) -> None:
+        self.peer = peer
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class ScriptedHost:
     """Gives its answers in order and keeps what it was asked."""
 
@@ -61,6 +84,10 @@ class ScriptedHost:
         self.requests.append(request)
         assert self.answers, f"the host was asked once too often: {request.method} {request.target}"
         return self.answers.pop(0)
+
+    async def upgrade(self, request: HostRequest) -> tuple[HostResponse, Pipe | None]:
+        answer = await self.send(request)
+        return answer, ScriptedPipe() if answer.status == 101 else None
 
     async def close(self) -> None:
         pass
@@ -85,8 +112,15 @@ class ScriptedCall:
     def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         self.method, self.target, self._headers, self._body = method, target.encode(), headers, body
 
+    @property
+    def upgrade(self) -> bool:
+        return bool(self.getall("Upgrade"))
+
     def getall(self, name: str) -> list[str]:
         return [value for key, value in self._headers if key.lower() == name.lower()]
+
+    def items(self) -> list[tuple[str, str]]:
+        return [(key.lower(), value) for key, value in self._headers]
 
     async def read(self, limit: int) -> bytes:
         return self._body[:limit]
@@ -151,6 +185,8 @@ class World:
             catalog=catalog,
             hubs=self.hubs,
             upstream=self.host,
+            tunnels=self.host,
+            opened=OpenTunnels(),
             sealer=Sealer(keys),
             limits=Limits(in_flight=10, watches=10),
             observer=Observer(CollectorRegistry()),

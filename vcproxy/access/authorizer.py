@@ -23,6 +23,8 @@ _OPEN_REVIEWS: Final = frozenset(
         ("authorization.k8s.io", "selfsubjectrulesreviews"),
     }
 )
+_CONNECTING: Final = frozenset({"attach", "exec", "portforward"})
+"""Who may get a pod may not yet run something in it: these count as `create`, whatever the method (KEP-4006)."""
 _ESCAPES: Final = {
     '"': '\\"',
     "\\": "\\\\",
@@ -51,8 +53,9 @@ class Attributes(msgspec.Struct, frozen=True):
 def attributes(request: ApiRequest) -> Attributes:
     """The attributes of a request. As in Kubernetes, a request for one Namespace is one inside that namespace."""
     inside = request.name if (request.group, request.resource) == ("", "namespaces") else request.namespace
+    verb = "create" if request.subresource in _CONNECTING else request.verb
     return Attributes(
-        request.verb,
+        verb,
         request.group,
         request.resource,
         request.subresource,

@@ -1,6 +1,6 @@
 """One call of a client and the reply to it, as every step between the listener and the host sees them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
 import msgspec
@@ -26,6 +26,15 @@ class Call(Protocol):
 
     def getall(self, name: str) -> list[str]:
         """All values of a header, in order; none where it is absent."""
+        ...
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """All headers, names in lower case."""
+        ...
+
+    @property
+    def upgrade(self) -> bool:
+        """Whether the client asks to switch protocols."""
         ...
 
     async def read(self, limit: int) -> bytes:

@@ -91,6 +91,39 @@ class Forward(msgspec.Struct, frozen=True, tag=True):
         return self.path + render_query(list(self.query))
 
 
+class Tunnel(msgspec.Struct, frozen=True, tag=True):
+    """A switch of protocols: exec, attach or port-forward of a pod of the tenant's."""
+
+    row: Kind
+    method: str
+    path: str
+    query: Pairs
+    namespace: str
+
+    @property
+    def target(self) -> str:
+        return self.path + render_query(list(self.query))
+
+
+class Proxy(msgspec.Struct, frozen=True, tag=True):
+    """HTTP to a pod or service of the tenant's, through the host. `method` is the client's own.
+
+    `shown` is what stands for `path` in the tenant's view: the host writes `path` into pages that it passes on.
+    """
+
+    row: Kind
+    method: str
+    path: str
+    tail: str
+    query: Pairs
+    namespace: str
+    shown: str
+
+    @property
+    def target(self) -> str:
+        return self.path + self.tail + render_query(list(self.query))
+
+
 class List(msgspec.Struct, frozen=True, tag=True):
     """One list over several namespaces (virtual, in order), each asked for with `query`, merged."""
 
@@ -112,7 +145,7 @@ class Watch(msgspec.Struct, frozen=True, tag=True):
     namespaces: tuple[VirtualName, ...] | None = ()
 
 
-Plan = Deny | Answer | Forward | List | Watch
+Plan = Deny | Answer | Forward | List | Watch | Tunnel | Proxy
 
 _WRITE: Final = ("dryRun", "fieldManager", "fieldValidation")
 _LIST: Final = ("limit", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "includeObject")
@@ -130,6 +163,12 @@ _LOG: Final = (
     "tailLines",
     "timestamps",
 )
+_TUNNELS: Final = {
+    "attach": ("command", "container", "stderr", "stdin", "stdout", "tty"),
+    "exec": ("command", "container", "stderr", "stdin", "stdout", "tty"),
+    "portforward": ("ports",),
+}
+"""Subresources that switch protocols, with the query parameters that pass."""
 PARAMETERS: Final = {
     "get": ("resourceVersion", "includeObject"),
     "list": _LIST,
@@ -276,7 +315,24 @@ def _namespace(request: ApiRequest, row: Kind, scope: Scope, position: Position 
     return _forward(request, row, scope, query, Identity.READER if verb == "get" else Identity.TENANT)
 
 
+def _connected(request: ApiRequest, row: Kind, scope: Scope) -> Tunnel | Proxy:
+    """The way to a pod or service itself; only in namespaces that are there."""
+    if VirtualName(request.namespace) not in scope.namespaces:
+        raise status.not_found(row.group, row.resource, request.name)
+    namespace = up(scope.tenant, VirtualName(request.namespace))
+    where = row.resource, namespace, request.name, request.subresource
+    path = resource_path(request.group, request.version, *where)
+    if request.subresource == "proxy":
+        shown = resource_path(request.group, request.version, row.resource, request.namespace, *where[2:])
+        return Proxy(row, request.method, path, request.tail, request.query, namespace, shown)
+    allowed = _TUNNELS[request.subresource]
+    query = tuple(pair for pair in request.query if pair[0] in allowed)
+    return Tunnel(row, request.method, path, query, namespace)
+
+
 def _namespaced(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
+    if request.subresource == "proxy" or request.subresource in _TUNNELS:
+        return _connected(request, row, scope)
     query = query_up(request, row, scope)
     if not request.namespace:
         if request.verb == "watch":

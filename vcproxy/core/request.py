@@ -19,6 +19,12 @@ TRUE: Final = "true"
 _escape = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _raw_path = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,=:@%/]*\Z")
 _raw_query = re.compile(rb"[\x21-\x7e]*\Z")
+REPEATED: Final = {
+    "attach": frozenset({"command"}),
+    "exec": frozenset({"command"}),
+    "portforward": frozenset({"ports"}),
+}
+"""Query parameters that may stand more than once, by subresource."""
 _VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -26,7 +32,8 @@ class ApiRequest(msgspec.Struct, frozen=True):
     """What is asked for. Of a path that names no resource only `path` and a lower-case `verb` are set.
 
     `verb` is a Kubernetes verb (get, list, watch, create, update, patch, delete, deletecollection); names are the
-    tenant's. For the resource `namespaces` itself `namespace` is empty and `name` holds it.
+    tenant's. For the resource `namespaces` itself `namespace` is empty and `name` holds it. `tail` is the path behind
+    the subresource `proxy`, rendered, with the slash that it begins with.
     """
 
     method: str
@@ -39,6 +46,7 @@ class ApiRequest(msgspec.Struct, frozen=True):
     subresource: str = ""
     namespace: str = ""
     name: str = ""
+    tail: str = ""
 
     @property
     def is_resource(self) -> bool:
@@ -63,11 +71,13 @@ def parse(method: str, target: bytes) -> ApiRequest:
     segments = _segments(raw_path)
     query = _query(raw_query)
     path = "/" + "/".join(segments)
+    slash = raw_path.endswith(b"/")
     match segments:
         case ["api", version, *rest] if rest:
-            return _resource(method, path, query, "", version, rest)
+            return _resource(method, path, query, "", version, rest, slash=slash)
         case ["apis", group, version, *rest] if rest:
-            return _resource(method, path, query, group, version, rest)
+            return _resource(method, path, query, group, version, rest, slash=slash)
+    _refuse_repeated(query)
     return ApiRequest(method, method.lower(), path, query)
 
 
@@ -100,9 +110,13 @@ def _query(raw: bytes) -> tuple[tuple[str, str], ...]:
     if b";" in raw or not _raw_query.match(raw) or _escape.search(raw):
         raise bad_request("the query is not canonical")
     pairs = [_pair(part) for part in raw.split(b"&") if part]
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise bad_request("a query parameter may stand once only")
     return tuple(pairs)
+
+
+def _refuse_repeated(query: tuple[tuple[str, str], ...], but: frozenset[str] = frozenset()) -> None:
+    once = [key for key, _ in query if key not in but]
+    if len(set(once)) != len(once):
+        raise bad_request("a query parameter may stand once only")
 
 
 def _pair(raw: bytes) -> tuple[str, str]:
@@ -114,7 +128,14 @@ def _pair(raw: bytes) -> tuple[str, str]:
 
 
 def _resource(
-    method: str, path: str, query: tuple[tuple[str, str], ...], group: str, version: str, rest: list[str]
+    method: str,
+    path: str,
+    query: tuple[tuple[str, str], ...],
+    group: str,
+    version: str,
+    rest: list[str],
+    *,
+    slash: bool,
 ) -> ApiRequest:
     watching = rest[0] == "watch" and len(rest) > 1  # the deprecated /watch/ prefix
     if watching:
@@ -130,14 +151,20 @@ def _resource(
         case _:
             parts = rest
     resource, name, subresource = (*parts, "", "")[:3]
-    if len(parts) > 3:  # a path behind a subresource: proxies only, which are not served
+    tail = ""
+    if subresource == "proxy":
+        tail = "".join(f"/{segment(part)}" for part in parts[3:]) + ("/" if slash else "")
+    else:
         subresource = "/".join(parts[2:])
-    request = ApiRequest(method, "", path, query, group, version, resource, subresource, namespace, name)
+        _refuse_repeated(query, REPEATED.get(subresource, frozenset()))
+    request = ApiRequest(method, "", path, query, group, version, resource, subresource, namespace, name, tail)
     return msgspec.structs.replace(request, verb=_verb(request, watching))
 
 
 def _verb(request: ApiRequest, watching: bool) -> str:
     verb = _VERBS.get(request.method, request.method.lower())
+    if request.subresource == "proxy" and request.method == "HEAD":
+        return "get"
     if watching and verb == "get":
         return "watch"
     if request.name:

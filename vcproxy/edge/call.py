@@ -1,5 +1,6 @@
 """One request of a client, as the steps behind the listener see it: a head, and a body that comes when asked for."""
 
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 from vcproxy.core import status
@@ -70,6 +71,11 @@ class ClientCall:
     def getall(self, name: str) -> list[str]:
         values = self._head.headers.get(name.lower().encode())
         return [value.decode("latin-1") for value in values] if values else []
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        for name, values in self._head.headers.items():
+            for value in values:
+                yield name.decode("ascii"), value.decode("latin-1")
 
     def claim(self, owner: str) -> None:
         self._wire.claim(owner)

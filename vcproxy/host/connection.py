@@ -349,7 +349,7 @@ class HostConnection(asyncio.Protocol):
 class HostPipe:
     """The connection as the client's end of the tunnel sees it."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("__weakref__", "_connection")
 
     def __init__(self, connection: HostConnection) -> None:
         self._connection = connection

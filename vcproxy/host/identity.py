@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import quote
 
 from vcproxy.core.caller import Caller
-from vcproxy.core.hosting import HostRequest, HostResponse, Upstream
+from vcproxy.core.hosting import HostRequest, HostResponse, Tunnels, Upstream
+from vcproxy.core.http import Pipe
 from vcproxy.core.names import TenantId, host_user
 from vcproxy.core.plan import Identity
 
@@ -95,6 +96,13 @@ class Exchange:
         if response.status != 403 or identity is not Identity.TENANT or not self._early(namespace):
             return response
         return await self._again(request, response, namespace)
+
+    async def upgrade(
+        self, tunnels: Tunnels, method: str, target: str, headers: Headers
+    ) -> tuple[HostResponse, Pipe | None]:
+        """The host's answer to a switch of protocols, as the tenant. Raises ApiError 429, 502 or 504."""
+        own = (*headers, *impersonation(self._caller))
+        return await tunnels.upgrade(HostRequest(method, target, own, None, self._timeout, self.tenant))
 
     def _early(self, namespace: str) -> bool:
         made = self._created(namespace) if namespace else None
