@@ -1,6 +1,7 @@
 """The composition root: one running proxy, put together from its parts and taken apart again."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -47,6 +48,8 @@ CERTIFICATE_CHECK: Final = 5.0
 """Seconds between two looks at whether there is a newer serving certificate."""
 START_DEADLINE: Final = 60.0
 """Seconds in which the host's tenants, keys and discovery must have been read."""
+COLLECT: Final = (50_000, 20, 100)
+"""Objects between two looks for garbage (Python: 700, 10, 10): requests make few cycles, and each look costs a turn."""
 INSTALLATION: Final = "vcproxy-system"
 
 
@@ -254,6 +257,7 @@ def credentials(config: Config) -> tuple[HostCredentials, HostCredentials]:
 
 def serve(config: Config) -> int:
     """Run a proxy until SIGTERM or SIGINT. The exit code: 0 after a drain, 1 after a failure."""
+    gc.set_threshold(*COLLECT)
     request_log = logs.configure(config.log.format, config.log.level)
     try:
         uvloop.run(_serve(config, request_log))

@@ -9,6 +9,7 @@ awaited. A Signal may also be awaited inside a task, where it behaves as a futur
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,9 +18,10 @@ T = TypeVar("T")
 class Signal(Generic[T]):
     """One result, set once, that at most one waits for."""
 
-    __slots__ = ("_done", "_error", "_value", "waiter")
+    __slots__ = ("_asyncio_future_blocking", "_done", "_error", "_value", "waiter")
 
     def __init__(self) -> None:
+        self._asyncio_future_blocking = False
         self._done = False
         self._error: BaseException | None = None
         self._value: T | None = None
@@ -30,8 +32,14 @@ class Signal(Generic[T]):
         return self._done
 
     @property
-    def result(self) -> T | None:
+    def value(self) -> T | None:
         """The result, None while there is none."""
+        return self._value
+
+    def result(self) -> T | None:
+        """The result. Raises what it failed with."""
+        if self._error is not None:
+            raise self._error
         return self._value
 
     def set(self, value: T) -> None:
@@ -53,18 +61,29 @@ class Signal(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self._done:
-            if asyncio.current_task() is None:
-                yield self
-            else:
-                yield from self._future()
+            self._asyncio_future_blocking = True
+            yield self
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]
 
-    def _future(self) -> Generator[Any, None, None]:
-        future = asyncio.get_running_loop().create_future()
-        self.waiter = lambda: None if future.done() else future.set_result(None)
-        yield from future
+    # What a task asks of a future that it waits for (asyncio: "Future-like" objects) ---------------------------------
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def add_done_callback(self, callback: Callable[[Any], None], *, context: Context | None = None) -> None:
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon(callback, self, context=context)  # a task never runs inside another
+
+        self.waiter = wake
+
+    def cancel(self, msg: str | None = None) -> bool:
+        done = self._done
+        self.fail(asyncio.CancelledError())
+        return not done
 
 
 class Drive(Generic[T]):
@@ -108,6 +127,7 @@ class Drive(Generic[T]):
     def _wait(self, yielded: Any) -> None:
         self._waits_for = yielded
         if isinstance(yielded, Signal):
+            yielded._asyncio_future_blocking = False
             yielded.waiter = self._step
         elif yielded is None:  # asyncio.sleep(0)
             self._waits_for = asyncio.get_running_loop().call_soon(self._step)

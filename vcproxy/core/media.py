@@ -4,6 +4,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-represent
 """
 
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -57,6 +58,7 @@ def _clause(text: str) -> Clause:
     return Clause(media.lower(), pairs, quality)
 
 
+@lru_cache(maxsize=256)
 def accept(header: str | None) -> Accepted:
     """The answer for an Accept header; none means JSON. Raises ApiError 406 when nothing of it can be produced."""
     usable = [clause for clause in clauses(header or JSON) if _usable(clause)]

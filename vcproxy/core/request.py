@@ -5,6 +5,7 @@ The rules are those of k8s.io/apiserver/pkg/endpoints/request/requestinfo.go, bu
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -14,6 +15,8 @@ from vcproxy.core.status import bad_request
 
 PATH_LIMIT: Final = 4096
 QUERY_LIMIT: Final = 16384
+KEPT_TARGET: Final = 512
+"""Bytes of a target whose reading is kept for the next time: with 4096 of them, a few MiB."""
 TRUE: Final = "true"
 
 _escape = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -67,6 +70,12 @@ class ApiRequest(msgspec.Struct, frozen=True):
 
 def parse(method: str, target: bytes) -> ApiRequest:
     """The request of a request line. Raises ApiError 400 for a target that is not canonical, 405 for other methods."""
+    return _parse(method, target) if len(target) <= KEPT_TARGET else _parse.__wrapped__(method, target)
+
+
+@lru_cache(maxsize=4096)
+def _parse(method: str, target: bytes) -> ApiRequest:
+    """Clients ask the same again and again: what was read once is kept. Refusals are not."""
     raw_path, _, raw_query = target.partition(b"?")
     segments = _segments(raw_path)
     query = _query(raw_query)

@@ -142,11 +142,17 @@ class HostConnection(asyncio.Protocol):
     """`released` is called each time the connection becomes free, `gone` once, when it has ended."""
 
     __slots__ = (
-        "_answer", "_body_to_end", "_early", "_head", "_head_bytes", "_held", "_pairs", "_parser", "_peer", "_touched",
-        "_transport", "closing", "free", "gone", "owner", "released", "since", "uses",
+        "_answer", "_body_to_end", "_early", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_peer",
+        "_touched", "_transport", "closing", "free", "gone", "loop", "owner", "released", "since", "uses",
     )  # fmt: skip
 
-    def __init__(self, released: Callable[["HostConnection"], None], gone: Callable[["HostConnection"], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        released: Callable[["HostConnection"], None],
+        gone: Callable[["HostConnection"], None],
+    ) -> None:
+        self.loop = loop
         self.released = released
         self.gone = gone
         self.owner = ""
@@ -156,6 +162,7 @@ class HostConnection(asyncio.Protocol):
         self.closing = False
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._parser: Any = None
+        self._kept: Any = None
         self._head: Signal[HostAnswer] | None = None
         self._answer: HostAnswer | None = None
         self._pairs: list[tuple[bytes, bytes]] = []
@@ -174,9 +181,10 @@ class HostConnection(asyncio.Protocol):
         """
         self.uses += 1
         self._touched = False
-        head = self._head = Signal[HostAnswer]()
-        self._parser = httptools.HttpResponseParser(self)
-        timer = asyncio.get_running_loop().call_later(within, _late, head)
+        head: Signal[HostAnswer] = Signal()
+        self._head = head
+        self._parser = self._kept or httptools.HttpResponseParser(self)
+        timer = self.loop.call_later(within, _late, head)
         self._transport.write(raw)
         try:
             answer = await head
@@ -190,7 +198,7 @@ class HostConnection(asyncio.Protocol):
 
     def _abandon(self, head: Signal[HostAnswer]) -> None:
         """Nobody waits any more. By now the connection may be somebody else's: then its answer was whole."""
-        unread = head.result is not None and not head.result.complete
+        unread = head.value is not None and not head.value.complete
         if self._head is head or unread:
             self.drop()
 
@@ -235,7 +243,7 @@ class HostConnection(asyncio.Protocol):
             return
         if answer.complete and self._early == b"" and self._parser is not None:
             self._answer = None
-            self._parser = None
+            self._kept, self._parser = self._parser, None
             self.released(self)
         head, self._head = self._head, None
         if head is not None:

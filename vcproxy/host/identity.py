@@ -7,6 +7,7 @@ that is none: such an answer is asked for again, within a bound.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -26,12 +27,13 @@ _LONGEST_WAIT: Final = 0.25
 Headers = Sequence[tuple[str, str]]
 
 
-def impersonation(caller: Caller) -> Headers:
+@lru_cache(maxsize=4096)
+def impersonation(tenant: TenantId, user: str) -> Headers:
     """The headers that make a request the tenant's; the real user goes along for the host's audit log."""
     return (
-        ("Impersonate-User", host_user(caller.tenant)),
+        ("Impersonate-User", host_user(tenant)),
         ("Impersonate-Group", "vcproxy:tenants"),
-        ("Impersonate-Extra-vcproxy.io%2Fuser", quote(caller.user, safe="@:.-_")),
+        ("Impersonate-Extra-vcproxy.io%2Fuser", quote(user, safe="@:.-_")),
     )
 
 
@@ -90,7 +92,7 @@ class Exchange:
         namespace: str = "",
     ) -> HostResponse:
         """The host's answer. Raises ApiError 502, 503 or 504."""
-        own = impersonation(self._caller) if identity is Identity.TENANT else ()
+        own = impersonation(self._caller.tenant, self._caller.user) if identity is Identity.TENANT else ()
         request = HostRequest(method, target, (*headers, *own), body, self._timeout, self.tenant)
         response = await self._upstream.send(request)
         if response.status != 403 or identity is not Identity.TENANT or not self._early(namespace):
@@ -101,7 +103,7 @@ class Exchange:
         self, tunnels: Tunnels, method: str, target: str, headers: Headers
     ) -> tuple[HostResponse, Pipe | None]:
         """The host's answer to a switch of protocols, as the tenant. Raises ApiError 429, 502 or 504."""
-        own = (*headers, *impersonation(self._caller))
+        own = (*headers, *impersonation(self._caller.tenant, self._caller.user))
         return await tunnels.upgrade(HostRequest(method, target, own, None, self._timeout, self.tenant))
 
     def _early(self, namespace: str) -> bool:

@@ -123,10 +123,10 @@ class Pool:
             connection.drop()
             return
         connection.free = True
-        connection.since = asyncio.get_running_loop().time()
+        connection.since = connection.loop.time()
         self._idle.append(connection)
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+            self._sweeping = connection.loop.call_later(SWEEP, self._sweep)
 
     def _gone(self, connection: HostConnection) -> None:
         self._give_back(connection)
@@ -157,7 +157,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: HostConnection(self._released, self._gone),
+                    lambda: HostConnection(loop, self._released, self._gone),
                     self._host,
                     self._port,
                     ssl=self._tls,
