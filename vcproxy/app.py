@@ -166,7 +166,9 @@ class Proxy:
         config = self._config
         host, port = config.listen.address
         limits = config.limits
-        settings = ServerSettings(host, port, limits.head_bytes, limits.keep_alive, limits.drain)
+        settings = ServerSettings(
+            host, port, limits.head_bytes, limits.keep_alive, limits.drain, reuse_port=config.listen.shared
+        )
         server = Server(self._flow().handle, settings, self._certificates.context())
         await server.start()
         self._ready = True

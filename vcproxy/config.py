@@ -26,13 +26,14 @@ class HostConfig(msgspec.Struct, frozen=True):
 
 
 class ListenConfig(msgspec.Struct, frozen=True):
-    """Where tenants reach the proxy, and the certificate that they see."""
+    """Where tenants reach the proxy, and the certificate that they see. `shared`: other processes listen there too."""
 
     address: tuple[str, int]
     certificate: Path | None
     key: Path | None
     names: tuple[str, ...]
     public_url: str
+    shared: bool = False
 
 
 class TokenConfig(msgspec.Struct, frozen=True):

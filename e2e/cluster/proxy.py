@@ -31,7 +31,10 @@ PROGRAM: Final = (sys.executable, "-m", "vcproxy")
 class RunningProxy:
     """vcproxy before `host`; files in `folder`. `start` installs and serves, `stop` ends it and tidies up."""
 
-    def __init__(self, host: Host, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, host: Host, folder: Path, settings: Mapping[str, Any] | None = None, *, workers: int = 1
+    ) -> None:
+        self._workers = workers
         self.host, self.folder = host, folder
         self.port, self.operations_port = free_ports(2)
         self.url = f"https://127.0.0.1:{self.port}"
@@ -56,7 +59,7 @@ class RunningProxy:
         self._installed_here = not self._is_installed()
         self.cli("install", "--credentials", str(self.folder / "credentials"))
         self.config.write_text(yaml.safe_dump(configuration(self, self._settings), sort_keys=False))
-        command = [*PROGRAM, "serve", "--config", str(self.config)]
+        command = [*PROGRAM, "serve", "--config", str(self.config), "--workers", str(self._workers)]
         self._process = Process("vcproxy", command, self.log)
         try:
             self._processes.add(self._process)

@@ -36,14 +36,22 @@ def _load(path: Path) -> Config:
 
 @click.command()
 @config_option
-def serve(path: Path) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the address, about one for each core. Health and metrics of each are one port further.",
+)
+def serve(path: Path, workers: int) -> None:
     """Run the proxy until SIGTERM, then drain."""
     config = _load(path)
     from vcproxy import app  # the whole program: only this command waits for it
     from vcproxy.host.kubeconfig import KubeconfigError
+    from vcproxy.workers import Supervisor
 
     try:
-        code = app.serve(config)
+        code = app.serve(config) if workers == 1 else Supervisor(config, workers, app.serve).run()
     except KubeconfigError as error:
         raise Failure(str(error)) from error
     raise SystemExit(code)

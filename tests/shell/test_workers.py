@@ -1,0 +1,74 @@
+"""Several workers: what each gets, how one that ends is started anew, how all end."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from vcproxy import config as configuration
+from vcproxy import workers
+from vcproxy.config import Config
+from vcproxy.workers import Supervisor, of_worker
+
+
+def example(**log: Any) -> Config:
+    found = configuration.parse({"apiVersion": configuration.API_VERSION, "kind": configuration.KIND})
+    return msgspec.structs.replace(found, log=msgspec.structs.replace(found.log, **log))
+
+
+def test_workers_share_the_address_and_have_ports_of_their_own_for_health_and_metrics() -> None:
+    first, third = of_worker(example(), 0), of_worker(example(), 2)
+    assert first.listen == third.listen
+    assert first.listen.shared
+    assert third.operations[1] == first.operations[1] + 2
+
+
+def notes(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def mark(config: Config) -> int:
+    """Leaves a note of its process, and ends when told to; the first of all ends at once."""
+    folder = Path(config.log.format)
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    (folder / str(os.getpid())).touch()
+    if len(notes(folder)) == 1:
+        return 3
+    while not ended:
+        time.sleep(0.02)
+    return 0
+
+
+def test_a_worker_that_ends_is_started_anew_and_all_end_with_the_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "PAUSE", 0.05)
+    monkeypatch.setattr("vcproxy.observe.logs.configure", lambda form, level: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def end_when_three_have_run() -> None:
+        limit = time.monotonic() + 30
+        while len(notes(tmp_path)) < 3 and time.monotonic() < limit:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watcher = threading.Thread(target=end_when_three_have_run)
+    watcher.start()
+    try:
+        code = Supervisor(example(format=str(tmp_path)), 2, mark).run()
+    finally:
+        watcher.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert code == 0
+    assert len(notes(tmp_path)) == 3
+    for name in notes(tmp_path):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(name), 0)
