@@ -104,37 +104,43 @@ class Drive(Generic[T]):
         self._step()
 
     def cancel(self) -> None:
-        """Let the coroutine fail with CancelledError where it waits."""
+        """Let the coroutine fail with CancelledError where it waits; if its news are there already, when it goes on."""
         waits_for, self._waits_for = self._waits_for, None
-        if isinstance(waits_for, Signal):
+        if isinstance(waits_for, Signal) and not waits_for.done:
             waits_for.waiter = None
             self._error = asyncio.CancelledError()
             self._step()
-        elif waits_for is not None:
-            waits_for.cancel()
+        elif waits_for is None or not waits_for.cancel():
+            self._error = asyncio.CancelledError()
 
     def _step(self) -> None:
+        self._waits_for = None
         error, self._error = self._error, None
         try:
             yielded = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         except StopIteration as stop:
-            self._ended(stop.value, None)
+            result = stop.value
         except BaseException as raised:  # the driver is the last that could take it: it hands it on
             self._ended(None, raised)
+            return
         else:
             self._wait(yielded)
+            return
+        self._ended(result, None)
 
     def _wait(self, yielded: Any) -> None:
+        if yielded is None:  # asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(self._step)
+            return
         self._waits_for = yielded
+        yielded._asyncio_future_blocking = False  # what a task does with the future that it is given
         if isinstance(yielded, Signal):
-            yielded._asyncio_future_blocking = False
             yielded.waiter = self._step
-        elif yielded is None:  # asyncio.sleep(0)
-            self._waits_for = asyncio.get_running_loop().call_soon(self._step)
         else:
-            yielded._asyncio_future_blocking = False  # what a task does with the future that it is given
             yielded.add_done_callback(self._woken)
+        if self._error is not None:  # it was cancelled while it ran
+            self._error = None
+            self.cancel()
 
     def _woken(self, future: Any) -> None:
-        self._waits_for = None
         self._step()
