@@ -32,7 +32,7 @@ from vcproxy.host.shared import Hubs
 from vcproxy.host.tunnels import OpenTunnels
 from vcproxy.host.upstream import Pool
 from vcproxy.observe import logs
-from vcproxy.observe.account import Observer
+from vcproxy.observe.account import HostTraffic, Observer
 from vcproxy.observe.endpoints import Endpoints
 from vcproxy.observe.logs import RequestLog
 from vcproxy.server import Server, ServerSettings
@@ -91,6 +91,7 @@ class Proxy:
         self._host_credentials = proxy
         self._upstream = Pool(proxy)
         self._writer = Pool(controller)
+        HostTraffic(self._metrics, self._upstream)
         self._opened = OpenTunnels()
         revocations = LiveRevocations()
         self._registry = Registry(self._upstream, on_tokens=revocations.update, on_keys=self._secrets.update)

@@ -218,10 +218,10 @@ class Clock:
 class Watching(World):
     """A flow before a live host, with clients of both tenants; time stands still unless the test moves it."""
 
-    def __init__(self, *namespaces: str) -> None:
+    def __init__(self, *namespaces: str, registry: Registry | None = None) -> None:
         super().__init__()
         self.live = LiveHost()
-        self.live_registry = Registry(*namespaces)
+        self.live_registry = registry or Registry(*namespaces)
         self.clock = Clock()
         self.hubs = Hubs(self.live, self.live_registry, timeout=5.0, clock=self.clock)
         self.flow._hubs, self.flow._upstream, self.flow._registry = self.hubs, self.live, self.live_registry

@@ -143,7 +143,8 @@ class HostConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_body_to_end", "_early", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_peer",
-        "_touched", "_transport", "closing", "free", "gone", "loop", "owner", "released", "since", "uses",
+        "_touched", "_transport", "closing", "free", "gone", "loop", "owner", "received",
+        "released", "since", "uses",
     )  # fmt: skip
 
     def __init__(
@@ -158,6 +159,7 @@ class HostConnection(asyncio.Protocol):
         self.owner = ""
         self.since = 0.0
         self.uses = 0
+        self.received = 0
         self.free = True
         self.closing = False
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -223,6 +225,7 @@ class HostConnection(asyncio.Protocol):
             self._raw(data)
             return
         self._touched = True
+        self.received += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

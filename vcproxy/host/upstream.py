@@ -59,6 +59,17 @@ class Pool:
         self._blocks: dict[tuple[object, ...], bytes] = {}
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed = False
+        self._received = 0
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return len(self._open)
+
+    @property
+    def received(self) -> int:
+        """Bytes of answers that have come from the host; those of tunnels are not counted."""
+        return self._received + sum(connection.received for connection in self._open)
 
     def __repr__(self) -> str:
         owners = "".join(f" {owner}={count}" for owner, count in sorted(self._owners.items()))
@@ -130,7 +141,9 @@ class Pool:
 
     def _gone(self, connection: HostConnection) -> None:
         self._give_back(connection)
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.discard(connection)
+            self._received += connection.received
 
     def _give_back(self, connection: HostConnection) -> None:
         owner, connection.owner = connection.owner, ""

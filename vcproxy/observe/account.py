@@ -1,8 +1,11 @@
 """One account per request: a log line and the metrics, made once, at the end of its way."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from vcproxy.observe.logs import RequestLog
 
@@ -24,6 +27,30 @@ class Account:
         self.tenant = ""
         self.user = ""
         self.plan = ""
+
+
+class Traffic(Protocol):
+    """What is counted of the connections to the host."""
+
+    @property
+    def open(self) -> int: ...
+
+    @property
+    def received(self) -> int: ...
+
+
+class HostTraffic(Collector):
+    """The connections to the host as metrics, looked at when somebody asks."""
+
+    def __init__(self, registry: CollectorRegistry, traffic: Traffic) -> None:
+        self._traffic = traffic
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        bytes_read = CounterMetricFamily("vcproxy_host_received_bytes", "Bytes of answers that the host sent.")
+        bytes_read.add_metric((), self._traffic.received)
+        yield bytes_read
+        yield GaugeMetricFamily("vcproxy_host_connections", "Open connections to the host.", value=self._traffic.open)
 
 
 class Observer:
