@@ -89,7 +89,10 @@ class Proxy:
         self._metrics = CollectorRegistry()
         proxy, controller = credentials(config)
         self._host_credentials = proxy
-        self._upstream = Pool(proxy)
+        limits = config.limits
+        self._upstream = Pool(
+            proxy, connections=limits.host_connections, owner_connections=limits.tenant_host_connections
+        )
         self._writer = Pool(controller)
         HostTraffic(self._metrics, self._upstream)
         self._opened = OpenTunnels()
@@ -168,7 +171,14 @@ class Proxy:
         host, port = config.listen.address
         limits = config.limits
         settings = ServerSettings(
-            host, port, limits.head_bytes, limits.keep_alive, limits.drain, reuse_port=config.listen.shared
+            host,
+            port,
+            limits.head_bytes,
+            limits.keep_alive,
+            limits.drain,
+            limits.connections,
+            limits.tenant_connections,
+            config.listen.shared,
         )
         server = Server(self._flow().handle, settings, self._certificates.context())
         await server.start()

@@ -44,12 +44,16 @@ class TokenConfig(msgspec.Struct, frozen=True):
 
 
 class LimitConfig(msgspec.Struct, frozen=True):
-    """Bytes, seconds and counts; the counts are per tenant."""
+    """Bytes, seconds and counts; counts are per tenant but `connections` and `host_connections`."""
 
     body_bytes: int
     head_bytes: int
     in_flight: int
     watches: int
+    connections: int
+    tenant_connections: int
+    host_connections: int
+    tenant_host_connections: int
     host_timeout: float
     keep_alive: float
     drain: float
@@ -200,6 +204,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("limits.headBytes", count, 65536, "bytes", "client-go sends long tokens and Accept lists"),
     Setting("limits.inFlight", count, 400, "requests per tenant", "the API server's own --max-requests-inflight"),
     Setting("limits.watches", count, 2000, "watches per tenant", "an operator has tens, kubectl a few"),
+    Setting("limits.connections", count, 65536, "connections", "of all clients, each some 35 KB; then 429"),
+    Setting("limits.tenantConnections", count, 4096, "connections per tenant", "watches, requests and room"),
+    Setting("limits.hostConnections", count, 8192, "connections", "for tenants; its own reads come on top"),
+    Setting(
+        "limits.tenantHostConnections", count, 1024, "connections per tenant", "one tenant cannot take all; then 429"
+    ),
     Setting("limits.hostTimeout", duration, "30s", "duration", "to the head of the host's answer; then 504"),
     Setting(
         "limits.keepAlive", duration, "75s", "duration", "idle connections of clients; below the 90 s of client-go"
