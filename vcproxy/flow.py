@@ -25,6 +25,7 @@ from vcproxy.host.answers import HostRefusal
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.dispatch import Dispatcher
 from vcproxy.host.identity import Exchange
+from vcproxy.host.kept import KeptViews
 from vcproxy.host.shared import Hubs
 from vcproxy.host.tunnels import Connector, OpenTunnels
 from vcproxy.host.watches import Changes
@@ -87,6 +88,7 @@ class Flow:
         self._observer = observer
         self._settings = settings
         self._clock = clock
+        self._kept = KeptViews()
         self._learned: dict[TenantId, set[str]] = {}
 
     async def handle(self, call: Call) -> Reply:
@@ -141,7 +143,7 @@ class Flow:
             case plan.Tunnel() | plan.Proxy():
                 return await self._connect(decided, exchange, scope, call, caller)
         seal: Callable[[Position], str] = lambda at: self._seal(asked, view.id, at)  # noqa: E731
-        dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._settings.body_limit)
+        dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._kept, self._settings.body_limit)
         match decided:
             case Forward():
                 return await dispatcher.forward(decided, asked, call)

@@ -53,8 +53,8 @@ class Reader:
     """Reads one connection. `feed` raises Malformed; nothing may be fed after that. `head_limit` is in bytes."""
 
     __slots__ = (
-        "_body_bytes", "_fed", "_head_bytes", "_headers", "_in_head", "_parser", "_receiver", "_started", "_target",
-        "_trailers", "head_limit",
+        "_body_bytes", "_fed", "_head_bytes", "_headers", "_in_head", "_parser", "_receiver", "_size", "_started",
+        "_target", "_trailers", "head_limit",
     )  # fmt: skip
 
     def __init__(self, receiver: Receiver, head_limit: int) -> None:
@@ -64,7 +64,7 @@ class Reader:
         self._in_head = True
         self._started = False
         self._trailers = False
-        self._head_bytes = self._fed = self._body_bytes = 0
+        self._head_bytes = self._fed = self._body_bytes = self._size = 0
         self._target: list[bytes] = []
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -75,10 +75,11 @@ class Reader:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises Malformed."""
+        self._size = len(data)
         if self._in_head:
-            self._head_bytes += len(data)
+            self._head_bytes += self._size
         else:
-            self._fed += len(data)
+            self._fed += self._size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -115,8 +116,8 @@ class Reader:
     def on_headers_complete(self) -> None:
         parser = self._parser
         head = _head(b"".join(self._target), self._headers, parser.get_method(), parser.get_http_version())
-        if sum(len(name) + len(value) for name, value in self._headers) > self.head_limit:
-            raise _head_too_large()
+        if self._size + self._head_bytes > self.head_limit:  # it may be more: what stands before and behind counts in
+            self._check_head()
         head.upgrade = parser.should_upgrade()
         if head.upgrade and head.length != 0:
             raise Malformed("a request to switch protocols has no body")
@@ -124,6 +125,10 @@ class Reader:
         self._in_head, self._trailers = False, True
         self._head_bytes = self._fed = self._body_bytes = 0
         self._receiver.head(head)
+
+    def _check_head(self) -> None:
+        if sum(len(name) + len(value) for name, value in self._headers) > self.head_limit:
+            raise _head_too_large()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -32,7 +32,11 @@ async def document(response: HostResponse, limit: int = BODY_LIMIT) -> dict[str,
 
 async def answer(response: HostResponse, limit: int = BODY_LIMIT) -> Answer:
     """The JSON object of an answer, split up as far as it is needed. Raises ApiError 502 for anything else."""
-    raw = await response.read(limit)
+    return split(await response.read(limit))
+
+
+def split(raw: bytes) -> Answer:
+    """The same of bytes that were read. Raises ApiError 502."""
     try:
         return partial.read(raw)
     except (msgspec.DecodeError, RecursionError):

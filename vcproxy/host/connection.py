@@ -65,6 +65,12 @@ class HostAnswer:
             self._headers = CIMultiDict(pairs)
         return self._headers
 
+    @property
+    def ends_with_the_connection(self) -> bool:
+        """Whether nothing in the head says where the body ends (RFC 9112 6.3, case 8)."""
+        names = {name.lower() for name, _ in self._header_pairs}
+        return self.status not in (101, 204, 304) and not names & {b"content-length", b"transfer-encoding"}
+
     async def read(self, limit: int) -> bytes:
         if not self.complete:
             await self._all(limit)
@@ -142,7 +148,7 @@ class HostConnection(asyncio.Protocol):
     """`released` is called each time the connection becomes free, `gone` once, when it has ended."""
 
     __slots__ = (
-        "_answer", "_body_to_end", "_early", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_peer",
+        "_answer", "_early", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_peer",
         "_touched", "_transport", "closing", "free", "gone", "loop", "owner", "received",
         "released", "since", "uses",
     )  # fmt: skip
@@ -169,7 +175,7 @@ class HostConnection(asyncio.Protocol):
         self._answer: HostAnswer | None = None
         self._pairs: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._touched = self._held = self._body_to_end = False
+        self._touched = self._held = False
         self._early: bytes = b""
         self._peer: Pipe | None = None
 
@@ -272,7 +278,7 @@ class HostConnection(asyncio.Protocol):
         answer, self._answer = self._answer, None
         if self._head is not None and answer is None:
             self._head.fail(Lost(not self._touched))
-        if answer is not None and self._body_to_end and error is None:
+        if answer is not None and error is None and answer.ends_with_the_connection:
             answer.end()
         elif answer is not None:
             answer.fail(status.bad_gateway())
@@ -313,9 +319,6 @@ class HostConnection(asyncio.Protocol):
             raise ValueError("an answer that nobody asked for")
         if code != 101 and code < 200:
             return
-        self._body_to_end = code not in (101, 204, 304) and not any(
-            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self._pairs
-        )
         self._answer = HostAnswer(code, self._pairs, self)
 
     def on_body(self, body: bytes) -> None:

@@ -14,6 +14,7 @@ from vcproxy.host import initial, replies
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.forward import Forwarder
 from vcproxy.host.identity import Exchange
+from vcproxy.host.kept import KeptViews
 from vcproxy.host.lists import ListReader
 from vcproxy.host.shared import Client, Hubs
 from vcproxy.host.watches import Changes, WatchStream
@@ -25,8 +26,15 @@ class Dispatcher:
     """Carries out the plans of one request. `seal` makes continue tokens, `body_limit` is in bytes."""
 
     def __init__(
-        self, exchange: Exchange, scope: Scope, hubs: Hubs, seal: Callable[[Position], str], body_limit: int
+        self,
+        exchange: Exchange,
+        scope: Scope,
+        hubs: Hubs,
+        seal: Callable[[Position], str],
+        kept: KeptViews,
+        body_limit: int,
     ) -> None:
+        self._kept = kept
         self._exchange = exchange
         self._scope = scope
         self._hubs = hubs
@@ -35,7 +43,7 @@ class Dispatcher:
 
     async def forward(self, wanted: plan.Forward, request: ApiRequest, call: Call) -> Reply:
         """One request to the host."""
-        forwarder = Forwarder(self._exchange, self._scope, self._seal, body_limit=self._body_limit)
+        forwarder = Forwarder(self._exchange, self._scope, self._seal, self._kept, body_limit=self._body_limit)
         try:
             return await forwarder.run(wanted, request, call)
         except HostRefusal as refusal:

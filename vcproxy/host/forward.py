@@ -18,6 +18,7 @@ from vcproxy.core.plan import BodyUse, Forward, Identity, Position
 from vcproxy.core.request import ApiRequest, resource_path
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
+from vcproxy.host.kept import KeptViews
 
 TRIES: Final = 5
 """How often a patch of the view is tried after a conflict: the API server's own number (MaxRetryWhenPatchConflicts)."""
@@ -41,7 +42,16 @@ class Sent(msgspec.Struct, frozen=True):
 class Forwarder:
     """Carries out Forward plans for one caller. `seal` makes continue tokens, `body_limit` is in bytes."""
 
-    def __init__(self, exchange: Exchange, scope: Scope, seal: Callable[[Position], str], *, body_limit: int) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        scope: Scope,
+        seal: Callable[[Position], str],
+        kept: KeptViews,
+        *,
+        body_limit: int,
+    ) -> None:
+        self._kept = kept
         self._exchange = exchange
         self._scope = scope
         self._seal = seal
@@ -186,13 +196,23 @@ class Forwarder:
                 refusal = await answers.refusal(response, self._scope)
                 self._seal_continue(refusal.body)
                 return await replies.of_refusal(refusal, call, notes)
-            answer = await answers.answer(response)
-            self._check_shown(answer, plan)
-            answers.seal_continue(answer, self._seal)
-            view = partial.view(answer, plan.row, self._scope).document()
-            return await replies.of_document(view, accepted.codec, call, code=response.status, headers=notes)
+            view = self._shown(await response.read(answers.BODY_LIMIT), plan)
+            return await replies.of_json(view, accepted.codec, call, code=response.status, headers=notes)
         finally:
             await response.close()
+
+    def _shown(self, raw: bytes, plan: Forward) -> bytes:
+        """An answer of the host as the tenant sees it. Raises ApiError 404, 502."""
+        found = self._kept.find(raw, plan, self._scope)
+        if found is not None:
+            return found
+        answer = answers.split(raw)
+        self._check_shown(answer, plan)
+        answers.seal_continue(answer, self._seal)
+        view = bodies.encode_json(partial.view(answer, plan.row, self._scope).document())
+        if answer.entries is None and plan.method == "GET":
+            self._kept.keep(raw, plan, self._scope, view)
+        return view
 
     def _seal_continue(self, document: dict[str, Any]) -> None:
         """The host's continue tokens hold host names; a 410 carries one too."""

@@ -31,7 +31,11 @@ async def of_document(
     document: dict[str, Any], codec: Codec, call: Call, *, code: int = 200, headers: Headers = ()
 ) -> Reply:
     """A whole body; parts of the document may be JSON already (msgspec.Raw)."""
-    raw = bodies.encode_json(document)
+    return await of_json(bodies.encode_json(document), codec, call, code=code, headers=headers)
+
+
+async def of_json(raw: bytes, codec: Codec, call: Call, *, code: int = 200, headers: Headers = ()) -> Reply:
+    """A whole body that is JSON already."""
     if codec is not Codec.JSON:
         raw = await asyncio.to_thread(_yaml, raw)
     return await of_bytes(raw, _CONTENT_TYPE[codec], call, code=code, headers=headers)

@@ -1,10 +1,12 @@
 """One account per request: a log line and the metrics, made once, at the end of its way."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from vcproxy.observe.logs import RequestLog
@@ -53,36 +55,53 @@ class HostTraffic(Collector):
         yield GaugeMetricFamily("vcproxy_host_connections", "Open connections to the host.", value=self._traffic.open)
 
 
-class Observer:
-    """Counts requests and writes their log lines. Labels are bounded: verbs, plans and codes, never names."""
+class _Times:
+    """How long requests of one verb took."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BUCKETS) + 1)
+        self.total = 0.0
+
+
+class Observer(Collector):
+    """Counts requests and writes their log lines. Labels are bounded: verbs, plans and codes, never names.
+
+    The counts are plain numbers, made into metrics when somebody asks: the loop is one thread and needs no locks.
+    """
 
     def __init__(self, registry: CollectorRegistry, log: RequestLog | None = None) -> None:
         self._request_log = log
-        self._requests = Counter(
-            "vcproxy_requests_total", "Requests answered.", ("verb", "plan", "code"), registry=registry
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._times: dict[str, _Times] = {}
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily("vcproxy_requests", "Requests answered.", labels=("verb", "plan", "code"))
+        for (verb, plan, code), count in self._requests.items():
+            requests.add_metric((verb, plan, str(code)), count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "vcproxy_request_seconds", "Seconds to the answer's head or whole body.", labels=("verb",)
         )
-        self._seconds = Histogram(
-            "vcproxy_request_seconds",
-            "Seconds to the answer's head or whole body.",
-            ("verb",),
-            buckets=_BUCKETS,
-            registry=registry,
-        )
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._timers: dict[str, Histogram] = {}
+        for verb, times in self._times.items():
+            bounds = [*map(str, _BUCKETS), "+Inf"]
+            counts = [float(count) for count in accumulate(times.counts)]
+            seconds.add_metric((verb,), list(zip(bounds, counts, strict=True)), times.total)
+        yield seconds
 
     def account(self, account: Account, code: int, now: float) -> None:
         """Take one finished request into the account; `now` is in seconds since the epoch."""
         verb = account.verb if account.verb in _VERBS else "other"
         key = verb, account.plan, code
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = self._requests.labels(verb, account.plan, str(code))
-        counter.inc()
-        timer = self._timers.get(verb)
-        if timer is None:
-            timer = self._timers[verb] = self._seconds.labels(verb)
-        timer.observe(max(0.0, now - account.started))
+        self._requests[key] = self._requests.get(key, 0) + 1
+        times = self._times.get(verb)
+        if times is None:
+            times = self._times[verb] = _Times()
+        took = max(0.0, now - account.started)
+        times.counts[bisect_left(_BUCKETS, took)] += 1
+        times.total += took
         if self._request_log is not None:
             self._log(self._request_log, account, code, now)
 
