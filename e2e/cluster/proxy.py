@@ -99,6 +99,11 @@ class RunningProxy:
         """The exit code of the drained process; -9 where it had to be killed."""
         return self._process.stop(grace) if self._process else 0
 
+    def kill_serving(self) -> None:
+        """SIGKILL, without a drain."""
+        if self._process is not None:
+            self._process.kill()
+
     def start_serving(self) -> None:
         """Again after `stop_serving`, with the same configuration."""
         if self._process is None:

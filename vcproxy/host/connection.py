@@ -20,6 +20,8 @@ HIGH: Final = 1 << 20
 """Bytes of an answer that wait for their reader before the host is held back."""
 HEAD_LIMIT: Final = 1 << 18
 """Bytes of an answer's head."""
+FLUSH: Final = 30.0
+"""Seconds in which the host must take what a tunnel had for it when it ended."""
 
 
 class Lost(Exception):  # noqa: N818 - what happened to a connection, not to a request
@@ -145,7 +147,7 @@ def _late(head: Signal[HostAnswer]) -> None:
 
 
 class HostConnection(asyncio.Protocol):
-    """`released` is called each time the connection becomes free, `gone` once, when it has ended."""
+    """`released` is called each time the connection becomes free, `gone` when it is of no more use (also twice)."""
 
     __slots__ = (
         "_answer", "_early", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_peer",
@@ -219,7 +221,11 @@ class HostConnection(asyncio.Protocol):
     def drop(self) -> None:
         """End the connection; what has not come will not."""
         self.closing = True
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.fail(status.bad_gateway())
         self._transport.abort()
+        self.gone(self)
 
     # The transport -----------------------------------------------------------------------------------------------
 
@@ -237,8 +243,10 @@ class HostConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._early, self._parser = data[upgrade.args[0] :], None
         except httptools.HttpParserError:
-            self._broke()
-            return
+            if self._answer is None or not self._answer.complete:
+                self._broke()
+                return
+            self.closing = True  # the answer is whole; what follows it is nobody's
         self._head_bytes += len(data)
         if self._head is not None and self._answer is None and self._head_bytes > HEAD_LIMIT:
             self._broke()
@@ -253,6 +261,7 @@ class HostConnection(asyncio.Protocol):
         if answer.complete and self._early == b"" and self._parser is not None:
             self._answer = None
             self._kept, self._parser = self._parser, None
+            self.hold(False)
             self.released(self)
         head, self._head = self._head, None
         if head is not None:
@@ -271,6 +280,7 @@ class HostConnection(asyncio.Protocol):
                 self.hold(True)
 
     def eof_received(self) -> bool:
+        self.closing = True
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -306,6 +316,8 @@ class HostConnection(asyncio.Protocol):
     # What httptools calls ----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._answer is not None:
+            raise ValueError("an answer that nobody asked for")
         self._pairs = []
         self._head_bytes = 0
 
@@ -315,8 +327,6 @@ class HostConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         code = self._parser.get_status_code()
-        if self._answer is not None:
-            raise ValueError("an answer that nobody asked for")
         if code != 101 and code < 200:
             return
         self._answer = HostAnswer(code, self._pairs, self)
@@ -345,15 +355,19 @@ class HostConnection(asyncio.Protocol):
         if early:
             peer.write(early)
         self.hold(False)
+        if self._transport.is_closing():
+            peer.close()
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:
-        """Send what waits, then end."""
+        """Send what waits, then end; a host that does not take it is given up."""
         self.closing = True
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self.loop.call_later(FLUSH, self._transport.abort)
 
     def __repr__(self) -> str:
         state = "tunnel" if self._peer else "closing" if self.closing else "free" if self.free else "busy"

@@ -59,6 +59,7 @@ class Pool:
         self._blocks: dict[tuple[object, ...], bytes] = {}
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed = False
+        self._opening = 0
         self._received = 0
 
     @property
@@ -80,9 +81,8 @@ class Pool:
     async def send(self, request: HostRequest) -> HostResponse:
         raw = self._render(request)
         for left in reversed(range(TRIES)):
-            connection = (self._kept() if left else None) or await self._connect(request.owner)
+            connection = await self._take(request.owner, kept=left > 0)
             reused = connection.uses > 0
-            self._lend(connection, request.owner)
             try:
                 return await connection.ask(raw, request.timeout)
             except Lost as lost:
@@ -92,8 +92,7 @@ class Pool:
 
     async def upgrade(self, request: HostRequest) -> tuple[HostResponse, Pipe | None]:
         raw = self._render(request)
-        connection = await self._connect(request.owner)  # a tunnel ends with its connection: a kept one would be wasted
-        self._lend(connection, request.owner)
+        connection = await self._take(request.owner, kept=False)  # it ends with the tunnel: a kept one would be wasted
         try:
             answer: HostAnswer = await connection.ask(raw, request.timeout)
         except Lost as lost:
@@ -118,15 +117,27 @@ class Pool:
                 return connection
         return None
 
-    def _lend(self, connection: HostConnection, owner: str) -> None:
-        """Take a connection for an owner. Raises ApiError 429 where that has too many; the connection stays free."""
+    async def _take(self, owner: str, *, kept: bool) -> HostConnection:
+        """A connection for an owner. Raises ApiError 429 where that has too many, 502 or 503 where there is none."""
         if owner and self._owners[owner] >= self._owner_most:
-            self._idle.append(connection)
             raise status.too_many_requests("too many requests of this cluster are under way", RETRY_AFTER)
+        self._count(owner, 1)
+        try:
+            connection = (self._kept() if kept else None) or await self._connect(owner)
+            if connection.closing:  # lost as soon as it was there
+                raise status.bad_gateway()
+        except BaseException:
+            self._count(owner, -1)
+            raise
         connection.free = False
         connection.owner = owner
+        return connection
+
+    def _count(self, owner: str, change: int) -> None:
         if owner:
-            self._owners[owner] += 1
+            self._owners[owner] += change
+            if not self._owners[owner]:
+                del self._owners[owner]
 
     def _released(self, connection: HostConnection) -> None:
         self._give_back(connection)
@@ -147,10 +158,7 @@ class Pool:
 
     def _give_back(self, connection: HostConnection) -> None:
         owner, connection.owner = connection.owner, ""
-        if owner:
-            self._owners[owner] -= 1
-            if not self._owners[owner]:
-                del self._owners[owner]
+        self._count(owner, -1)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -160,9 +168,24 @@ class Pool:
         self._sweeping = loop.call_later(SWEEP, self._sweep) if self._idle else None
 
     async def _connect(self, owner: str) -> HostConnection:
-        if owner and len(self._open) >= self._most:  # the proxy's own requests are few, and all tenants need them
+        if (
+            owner and len(self._open) + self._opening >= self._most
+        ):  # its own requests are few, and all tenants need them
             raise status.too_many_requests("too many requests are under way, please try again later", RETRY_AFTER)
-        return await asyncio.ensure_future(self._opened())  # a task: it may use asyncio.timeout
+        self._opening += 1
+        opening = asyncio.ensure_future(self._opened())  # a task: it may use asyncio.timeout
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._unwanted)
+            raise
+        finally:
+            self._opening -= 1
+
+    def _unwanted(self, opening: asyncio.Task[HostConnection]) -> None:
+        """The request was cancelled in the moment in which its connection was there: another may have it."""
+        if not opening.cancelled() and opening.exception() is None:
+            self._released(opening.result())
 
     async def _opened(self) -> HostConnection:
         loop = asyncio.get_running_loop()
@@ -180,7 +203,9 @@ class Pool:
             raise status.unavailable("the API server cannot be reached") from error
         except (OSError, ssl.SSLError) as error:
             raise status.bad_gateway() from error
-        connection.since = loop.time()
+        if connection.closing or self._closed:
+            connection.drop()
+            raise status.bad_gateway()
         self._open.add(connection)
         return connection
 
