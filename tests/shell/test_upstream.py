@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +62,15 @@ async def until(holds: Callable[[], bool], seconds: float = 3.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
+
+
+async def still(line: Line) -> int:
+    """Wait until the host can send no more; how much it has sent."""
+    sent = -1
+    while sent != line.sent:
+        sent = line.sent
+        await asyncio.sleep(0.1)
+    return sent
 
 
 async def echo(line: Line) -> None:
@@ -574,11 +581,8 @@ async def test_a_slow_reader_holds_the_host_back() -> None:
 
     async with pooled(script) as (pool, host):
         response = await pool.send(get())
-        await asyncio.sleep(0.2)
-        held = host.lines[0].sent
+        held = await still(host.lines[0])
         assert held < 25_000_000  # what the sockets take, and one MiB
-        await asyncio.sleep(0.1)
-        assert host.lines[0].sent == held
         size = 0
         async for chunk in response.chunks():
             size += len(chunk)
@@ -847,11 +851,10 @@ async def test_a_tunnel_is_held_back_and_goes_on() -> None:
         end = End()
         pipe.connect(end)
         pipe.pause()
-        await asyncio.sleep(0.1)
+        assert await still(host.lines[0]) < 25_000_000
         held = len(end.received)
         await asyncio.sleep(0.05)
         assert len(end.received) == held
-        assert host.lines[0].sent < 25_000_000
         pipe.resume()
         await until(lambda: len(end.received) == 30_000_000)
         pipe.close()
