@@ -1,0 +1,199 @@
+"""Nothing is lost, doubled or out of order, however often the proxy is restarted."""
+
+import contextlib
+import http.client
+import itertools
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from e2e.clients.followers import Access, Follower, Requests
+from e2e.clients.informers import GoInformer
+from e2e.cluster.host import Host
+from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
+
+CHANGES: Final = 10_000
+RESTARTS: Final = 20
+APART: Final = 3.0
+"""Seconds between two restarts, at least."""
+WRITERS: Final = 4
+SPACES: Final = ("default", "kube-public", "web")
+SETTLED: Final = 30.0
+"""Seconds in which the last change must have reached everybody."""
+ALL: Final = "/api/v1/configmaps"
+
+
+@pytest.fixture(scope="module")
+def fragile(host: Host, run_folder: Path, proxy: RunningProxy) -> Iterator[RunningProxy]:
+    """A proxy that is restarted again and again. (`proxy` installs first and is left alone.)"""
+    del proxy
+    running = RunningProxy(host, run_folder / "fragile", {"limits": {"drain": "3s"}})
+    running.start()
+    yield running
+    running.stop_serving()
+
+
+@pytest.fixture
+def tenants(fragile: RunningProxy, run_folder: Path) -> list[TenantCluster]:
+    made = [TenantCluster(fragile, random_id(), run_folder).create("--timeout", "60") for _ in range(2)]
+    for tenant in made:
+        tenant.kubectl("create", "namespace", "web")
+    return made
+
+
+class Writer:
+    """Makes, changes three times and deletes ConfigMaps, one after the other, until it is stopped; `done` counts."""
+
+    def __init__(self, access: Access, spaces: list[str], name: str, stop: threading.Event) -> None:
+        self.done = 0
+        self.failed: BaseException | None = None
+        self._requests = Requests(access)
+        self._spaces, self._name, self._stop = spaces, name, stop
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            for number, space in enumerate(itertools.cycle(self._spaces)):
+                if self._stop.is_set():
+                    return
+                self._life(f"/api/v1/namespaces/{space}/configmaps", f"{self._name}-{number}")
+        except BaseException as error:
+            self.failed = error
+        finally:
+            self._requests.close()
+
+    def _life(self, collection: str, name: str) -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"counter": "0"}}
+        self._until_done("POST", collection, body, also=409)
+        for counter in range(1, 4):
+            self._until_done("PUT", f"{collection}/{name}", {**body, "data": {"counter": str(counter)}})
+        self._until_done("DELETE", f"{collection}/{name}", None, also=404)
+
+    def _until_done(self, method: str, target: str, body: Any, also: int = 0) -> None:
+        """Ask until there is an answer. Where there was none the change may have been made: `also` says that it was."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                code, document = self._requests.call(method, target, body)
+                if code in (200, 201, also):
+                    self.done += 1
+                    time.sleep(0.012)  # the restarts take longer than the changes would
+                    return
+                assert code in (429, 502, 503, 504), (code, document)
+            time.sleep(0.1)
+        raise TimeoutError(f"{method} {target}")
+
+
+def restarted(proxy: RunningProxy, number: int) -> None:
+    """SIGTERM and a drain mostly, SIGKILL each fourth time."""
+    if number % 4 == 3:
+        proxy.kill_serving()
+    else:
+        assert proxy.stop_serving() == 0
+    proxy.start_serving()
+
+
+def test_ten_thousand_changes_over_twenty_restarts_arrive_once_and_in_order(
+    host: Host, fragile: RunningProxy, tenants: list[TenantCluster], run_folder: Path
+) -> None:
+    admin = Access(host.kubeconfig)
+    logs = {
+        one.id: [Follower(admin, f"/api/v1/namespaces/{one.id}-{space}/configmaps") for space in SPACES]
+        for one in tenants
+    }
+    wires = {one.id: Follower(Access(one.kubeconfig), ALL) for one in tenants}
+    informers = {
+        one.id: GoInformer(one.kubeconfig, ("configmaps",), run_folder / f"informer-{one.id}") for one in tenants
+    }
+    followers = [follower for several in logs.values() for follower in several]
+    stop, writers = threading.Event(), list[Writer]()
+    try:
+        for informer in informers.values():
+            informer.process.start()
+        until(lambda: all(informer.synced for informer in informers.values()), 30)
+        for follower in (*followers, *wires.values()):
+            follower.start()
+        spaces = [f"{one.id}-{space}" for one in tenants for space in SPACES]
+        writers += [Writer(admin, spaces, f"direct-{number}", stop) for number in range(WRITERS)]
+        writers += [Writer(Access(one.kubeconfig), list(SPACES), "through", stop) for one in tenants]
+        for number in range(RESTARTS):
+            time.sleep(APART)
+            restarted(fragile, number)
+        until(lambda: sum(writer.done for writer in writers) >= CHANGES, 120)
+        stop.set()
+        for writer in writers:
+            writer.join()
+            assert writer.failed is None, writer.failed
+        time.sleep(1)
+        for tenant in tenants:
+            compare(logs[tenant.id], wires[tenant.id], informers[tenant.id])
+    finally:
+        stop.set()
+        for follower in (*followers, *wires.values()):
+            follower.stop()
+        for informer in informers.values():
+            informer.process.stop()
+
+
+def compare(logs: list[Follower], wire: Follower, informer: GoInformer) -> None:
+    """The host's own log against what one tenant's informers were told."""
+    told = sorted((one for log in logs for one in log.events), key=lambda one: one.version)
+    assert all(log.lists == 1 and not log.problems for log in logs), "the host's own log has a gap"
+    expected = [one for one in told if one.version > wire.start_version]
+    names = {"ADDED": "add", "MODIFIED": "update", "DELETED": "delete"}
+    spaces = set(SPACES)
+
+    def of_informer() -> list[tuple[str, str, int]]:
+        found = [
+            (one["event"], one["uid"], int(one["resourceVersion"]))
+            for one in informer.events()
+            if one["namespace"] in spaces
+        ]
+        return [one for one in found if one[2] > wire.start_version]
+
+    until(lambda: len(wire.events) >= len(expected) and len(of_informer()) >= len(expected), SETTLED, strict=False)
+    wire_events = [one for one in wire.events if one.uid in {each.uid for each in told}]
+    assert wire_events == expected
+    assert of_informer() == [(names[one.type], one.uid, one.version) for one in expected]
+    assert wire.problems == []
+    assert wire.lists == 1
+    assert wire.resumes >= RESTARTS
+    assert len(informer.lists()) == 1, "it had to list again"
+
+
+def until(true: Any, seconds: float, *, strict: bool = True) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            assert not strict, "it did not come in time"
+            return
+        time.sleep(0.2)
+
+
+def test_kubectl_get_w_ends_with_the_proxy_as_it_does_with_a_host(
+    fragile: RunningProxy, tenants: list[TenantCluster]
+) -> None:
+    """kubectl does not watch on by itself: it ends, and what it says names nothing of the host."""
+    kubectl = tenants[0].kubectl
+    command = [str(kubectl.program), "get", "configmaps", "--watch", "--output=name"]
+    watching = subprocess.Popen(command, env=kubectl.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith(b"configmap/")
+        fragile.stop_serving()
+        fragile.start_serving()
+        _, said = watching.communicate(timeout=20)
+    finally:
+        watching.kill()
+    assert watching.returncode == 0, said
+    assert f"{tenants[0].id}-".encode() not in said
