@@ -19,8 +19,8 @@ SWEEP: Final = 1.0
 """Seconds between two looks at the deadlines of connections."""
 HANDSHAKE: Final = 10.0
 """Seconds in which a TLS handshake must be done."""
-SHUTDOWN: Final = 2.0
-"""Seconds in which a client must answer the end of a TLS connection."""
+SHUTDOWN: Final = 30.0
+"""Seconds in which a client must have read the last of a TLS connection and answered its end."""
 SPREAD: Final = 0.1
 """The share of the drain over which the ends of streams are spread, so that their clients do not all come at once."""
 BACKLOG: Final = 4096

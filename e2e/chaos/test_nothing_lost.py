@@ -189,7 +189,11 @@ def test_kubectl_get_w_ends_with_the_proxy_as_it_does_with_a_host(
     watching = subprocess.Popen(command, env=kubectl.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert watching.stdout is not None
-        assert watching.stdout.readline().startswith(b"configmap/")
+        assert watching.stdout.readline().startswith(b"configmap/")  # that was its list
+        time.sleep(1)
+        kubectl("create", "configmap", "while-watching")
+        while watching.stdout.readline() != b"configmap/while-watching\n":
+            pass  # the others of the list
         fragile.stop_serving()
         fragile.start_serving()
         _, said = watching.communicate(timeout=20)

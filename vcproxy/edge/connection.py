@@ -9,6 +9,7 @@ deadline, and the listener's sweep calls `expired` when it has passed.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 from collections import deque
@@ -78,8 +79,9 @@ class Connection(asyncio.Protocol):
     """A client's connection, and the Wire of its calls."""
 
     __slots__ = (
-        "_advancing", "_calls", "_current", "_drained", "_drive", "_edge", "_ending", "_feed", "_held", "_incoming",
-        "_peer", "_reader", "_rest", "_state", "_task", "_transport", "blocked", "deadline", "owner", "unsent",
+        "_advancing", "_calls", "_closing", "_current", "_drained", "_drive", "_edge", "_ending", "_feed", "_held",
+        "_incoming", "_peer", "_reader", "_rest", "_state", "_task", "_tidying", "_transport", "blocked", "deadline",
+        "owner", "unsent",
     )  # fmt: skip
 
     def __init__(self, edge: Edge) -> None:
@@ -95,7 +97,8 @@ class Connection(asyncio.Protocol):
         self._peer: Pipe | None = None
         self._rest: bytearray | None = None
         self._drained: Signal[None] | None = None
-        self._advancing = self._held = self._ending = False
+        self._tidying: asyncio.Future[None] | None = None
+        self._advancing = self._held = self._ending = self._closing = False
         self._state: tuple[str, float] = ("", NEVER)
         self.blocked = False
         self.deadline = NEVER
@@ -147,6 +150,9 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.blocked = False
+        if self._closing:
+            self._transport.close()
+            return
         self._mark()
         if self._peer is not None:
             self._peer.resume()
@@ -212,7 +218,7 @@ class Connection(asyncio.Protocol):
         self._mark()
 
     def claim(self, owner: str) -> None:
-        if owner != self.owner:
+        if owner != self.owner and not self._ending:  # what is claimed for a connection that is lost stays claimed
             self._edge.claim(self, owner)
 
     def _unhold(self) -> None:
@@ -252,7 +258,15 @@ class Connection(asyncio.Protocol):
                 log.error("the handler failed", exc_info=error)
             self._transport.abort()
         else:
+            self._begin_answer(reply)
+
+    def _begin_answer(self, reply: Reply) -> None:
+        """What is wrong with an answer stays here: in the stack there may be anybody who had news for its request."""
+        try:
             self._reply(reply)
+        except Exception:
+            log.exception("an answer could not be written")
+            self._transport.abort()
 
     def _give_up(self, reply: Reply | None) -> None:
         """The client went away while its answer was made: what stands behind the answer is ended."""
@@ -261,7 +275,7 @@ class Connection(asyncio.Protocol):
         if reply is not None and reply.tunnel is not None:
             reply.tunnel.close()
         if reply is not None and reply.stream is not None:
-            self._task = asyncio.ensure_future(reply.stream.close())
+            self._tidying = asyncio.ensure_future(reply.stream.close())
 
     def _reply(self, reply: Reply) -> None:
         if reply.tunnel is not None:
@@ -270,9 +284,12 @@ class Connection(asyncio.Protocol):
             self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
             self._feed = reply.feed
             reply.feed.start(FeedSink(self))
+            if self._edge.draining:
+                self.drain()
         elif reply.stream is not None:
             self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
             self._task = asyncio.create_task(self._copy(reply.stream))
+            self._task.add_done_callback(functools.partial(self._never_begun, reply.stream))
         else:
             self._write_whole(reply, close=self._last)
             self._finish()
@@ -281,7 +298,9 @@ class Connection(asyncio.Protocol):
     def _last(self) -> bool:
         """Whether the answer of now is the last of this connection."""
         call = self._current
-        return call is None or call.close or not call.complete or self._rest is not None or self._edge.draining
+        if call is None or call.close or not call.complete or self._edge.draining:
+            return True
+        return self._rest is not None and not self._calls  # what stands before its refusal is answered
 
     def _write_whole(self, reply: Reply, *, close: bool) -> None:
         head = self._edge.renderer.head(reply.code, reply.headers)
@@ -314,10 +333,23 @@ class Connection(asyncio.Protocol):
         self._ending = True
         self._calls.clear()
         if (call is None or call.complete) and self._reader.between:
-            self._transport.close()
+            self._close(WRITE)
             return
         self._unhold()
         self.deadline = self._edge.now() + LINGER
+
+    def _close(self, within: float) -> None:
+        """End the connection once all is written, for which the client has `within` seconds each time it goes on.
+
+        To close before would cut the answer short: TLS gives a client that much time only that says goodbye at once.
+        """
+        if self._transport.is_closing():
+            return
+        self._ending = self._closing = True
+        self.deadline = self._edge.now() + within
+        self._transport.set_write_buffer_limits(0)  # `resume_writing` comes when all is written
+        if not self.blocked:
+            self._transport.close()
 
     # Streams and feeds -------------------------------------------------------------------------------------------
 
@@ -340,6 +372,13 @@ class Connection(asyncio.Protocol):
             self._task = None
             await stream.close()
         self.end_answer()
+
+    def _never_begun(self, stream: http.Stream, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step takes none: its stream is ended here."""
+        if self._task is task:
+            self._task = None
+            self._tidying = asyncio.ensure_future(stream.close())
+            self.end_answer()
 
     def write(self, frames: bytes) -> None:
         """Bytes of a feed (in chunks) or of a tunnel."""
@@ -386,8 +425,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what waits, then end."""
-        self._ending = True
-        self._transport.close()
+        self._close(WRITE)
 
     # Deadlines ---------------------------------------------------------------------------------------------------
 
@@ -410,22 +448,21 @@ class Connection(asyncio.Protocol):
 
     def expired(self) -> None:
         """The deadline has passed."""
-        if self._ending:
-            self._transport.abort() if self._transport.is_closing() else self._transport.close()
-            self.deadline = self._edge.now() + LINGER
-        elif self.blocked:
+        if self._transport.is_closing():
+            self._transport.abort()
+        elif self._closing or (self.blocked and not self._ending):
             self._expect_progress()
         elif self._current is not None:
             self._current.fail(late())
         else:
-            self._transport.close()  # idle, or a head that does not come: there is no request to answer
+            self._close(LINGER)  # idle, or a head that does not come: there is no request to answer
 
     def _expect_progress(self) -> None:
         unsent = self._transport.get_write_buffer_size()
         if unsent >= self.unsent:
             self._transport.abort()
         self.unsent = unsent
-        self.deadline = self._edge.now() + self._state[1]
+        self.deadline = self._edge.now() + (WRITE if self._closing else self._state[1])
 
     def drain(self) -> None:
         """The listener ends: streams and feeds end with a clean last chunk, what is idle goes, the rest may finish."""
@@ -433,8 +470,8 @@ class Connection(asyncio.Protocol):
             self._feed.drain()
         elif self._task is not None:
             self._task.cancel("drain")
-        elif self._current is None and self._peer is None and self._reader.between:
-            self._transport.close()
+        elif self._current is None and self._peer is None and not self._ending and self._reader.between:
+            self._close(LINGER)
 
     def __repr__(self) -> str:
         state = (

@@ -127,7 +127,7 @@ class Reader:
         self._receiver.head(head)
 
     def _check_head(self) -> None:
-        if sum(len(name) + len(value) for name, value in self._headers) > self.head_limit:
+        if len(head.target) + sum(len(name) + len(value) for name, value in self._headers) > self.head_limit:
             raise _head_too_large()
 
     def on_body(self, body: bytes) -> None:
@@ -157,7 +157,7 @@ def _head(target: bytes, pairs: list[tuple[bytes, bytes]], method: bytes, versio
             raise Malformed("a header's name may not hold an underscore")
     if len(headers.get(b"host", ())) != 1:
         raise Malformed("the header Host must stand exactly once")
-    if not target.startswith(b"/"):
+    if not target.startswith(b"/") or method == b"CONNECT":
         raise Malformed("the request target must be a path")
     return Head(method.decode("ascii"), target, headers, _length(headers))
 
