@@ -91,6 +91,7 @@ BAD: dict[str, bytes] = {
     "an absolute target": b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
     "an asterisk": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     "a connect": b"CONNECT b:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a connect to a path": b"CONNECT /b HTTP/1.1\r\nHost: a\r\n\r\n",
     "HTTP/1.0": b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
     "HTTP/2.0": b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -102,10 +103,12 @@ BAD: dict[str, bytes] = {
     "a space in the target": b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target beyond ASCII": b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
     "a head without an end": b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * LIMIT + b"\r\n\r\n",
+    "a target without an end": b"GET /" + b"y" * LIMIT + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     "many headers": b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * LIMIT + b"\r\n",
 }
 STRICTER = {
     "HTTP/1.0", "HTTP/2.0", "a trailer", "an underscore in a name", "an absolute target", "an asterisk", "a connect",
+    "a connect to a path", "a target without an end",
     "no host", "two codings", "a switch of protocols with a body", "a head without an end", "many headers", "two hosts",
     "the preface of HTTP/2", "a target beyond ASCII", "identity",
 }  # fmt: skip

@@ -127,7 +127,8 @@ class Reader:
         self._receiver.head(head)
 
     def _check_head(self) -> None:
-        if len(head.target) + sum(len(name) + len(value) for name, value in self._headers) > self.head_limit:
+        target = sum(map(len, self._target))
+        if target + sum(len(name) + len(value) for name, value in self._headers) > self.head_limit:
             raise _head_too_large()
 
     def on_body(self, body: bytes) -> None:
