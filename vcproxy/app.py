@@ -1,8 +1,10 @@
 """The composition root: one running proxy, put together from its parts and taken apart again."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Mapping
@@ -271,6 +273,7 @@ def credentials(config: Config) -> tuple[HostCredentials, HostCredentials]:
 def serve(config: Config) -> int:
     """Run a proxy until SIGTERM or SIGINT. The exit code: 0 after a drain, 1 after a failure."""
     gc.set_threshold(*COLLECT)
+    _raise_descriptors()
     request_log = logs.configure(config.log.format, config.log.level)
     try:
         uvloop.run(_serve(config, request_log))
@@ -278,6 +281,13 @@ def serve(config: Config) -> int:
         log.error("vcproxy ends: %s", error)
         return 1
     return 0
+
+
+def _raise_descriptors() -> None:
+    """As many open files as this process may have at all: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(config: Config, request_log: RequestLog | None) -> None:
