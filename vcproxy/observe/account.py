@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from vcproxy.observe.logs import RequestLog
 
@@ -86,7 +87,7 @@ class Observer(Collector):
             "vcproxy_request_seconds", "Seconds to the answer's head or whole body.", labels=("verb",)
         )
         for verb, times in self._times.items():
-            bounds = [*map(str, _BUCKETS), "+Inf"]
+            bounds = [*map(floatToGoString, _BUCKETS), "+Inf"]
             counts = [float(count) for count in accumulate(times.counts)]
             seconds.add_metric((verb,), list(zip(bounds, counts, strict=True)), times.total)
         yield seconds
