@@ -310,9 +310,9 @@ def explain(method: str, url: str, view: TenantView, user: str = "admin") -> dic
             decided, order="sorted", enc_hook=dict
         ),  # the rows of kinds hold read-only mappings
     }
-    if isinstance(decided, plan.Forward):
+    if isinstance(decided, plan.Forward | plan.Tunnel | plan.Proxy):
         shown["target"] = decided.target
-    if isinstance(decided, plan.Forward | plan.List | plan.Watch):
+    if not isinstance(decided, plan.Answer | plan.Deny):
         shown["plan"]["row"] = f"{qualified(*decided.row.key)} ({decided.row.exposure.value})"
         shown["rules"] = rules_of(decided.row.group, decided.row.kind)
     return shown
