@@ -126,6 +126,10 @@ class Authority:
         builder = builder.add_extension(self._identifier, critical=False)
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
+    def client(self) -> ssl.SSLContext:
+        """A client's context that trusts this authority alone."""
+        return ssl.create_default_context(cadata=self.pem.decode())
+
     def server(self, *, address: str = "127.0.0.1", days: int = 1) -> ssl.SSLContext:
         """A server's context with a certificate for `address` that ends in `days`."""
         key = ec.generate_private_key(ec.SECP256R1())

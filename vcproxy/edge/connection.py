@@ -40,6 +40,10 @@ STREAM: Final = 3600.0
 """The same for what people read at their own pace: `kubectl logs -f | less`."""
 LINGER: Final = 2.0
 """Seconds for which a client may go on sending after its last answer, so that it can read that answer."""
+PIECE: Final = 65536
+"""Bytes of a body that are given to the transport at once."""
+HIGH: Final = 65536
+"""Bytes that wait for a client before it is behind. TLS has as many again below itself."""
 PIPELINED: Final = 64
 """Requests that may wait for the one before."""
 EARLY_TUNNEL: Final = 65536
@@ -79,9 +83,9 @@ class Connection(asyncio.Protocol):
     """A client's connection, and the Wire of its calls."""
 
     __slots__ = (
-        "_advancing", "_calls", "_closing", "_current", "_drained", "_drive", "_edge", "_ending", "_feed", "_held",
-        "_incoming", "_peer", "_reader", "_rest", "_state", "_task", "_tidying", "_transport", "blocked", "deadline",
-        "owner", "unsent",
+        "_advancing", "_body", "_calls", "_closing", "_current", "_drained", "_drive", "_edge", "_ending", "_feed",
+        "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_task", "_tidying", "_transport", "blocked",
+        "deadline", "owner", "unsent",
     )  # fmt: skip
 
     def __init__(self, edge: Edge) -> None:
@@ -98,6 +102,7 @@ class Connection(asyncio.Protocol):
         self._rest: bytearray | None = None
         self._drained: Signal[None] | None = None
         self._tidying: asyncio.Future[None] | None = None
+        self._body: memoryview | None = None
         self._advancing = self._held = self._ending = self._closing = False
         self._state: tuple[str, float] = ("", NEVER)
         self.blocked = False
@@ -109,6 +114,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(HIGH)
         self.deadline = self._edge.now() + FIRST_BYTE
         try:
             self._edge.opened(self, transport.get_extra_info("socket"))
@@ -132,6 +138,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._edge.closed(self)
         self._ending = True
+        self._body = None
         self._calls.clear()
         if self._drive is not None:
             self._drive.cancel()
@@ -152,8 +159,11 @@ class Connection(asyncio.Protocol):
         self.blocked = False
         if self._closing:
             self._transport.close()
+            self.deadline = self._edge.now() + WRITE
             return
         self._mark()
+        if self._body is not None:
+            self._write_on()
         if self._peer is not None:
             self._peer.resume()
         if self._drained is not None:
@@ -292,7 +302,7 @@ class Connection(asyncio.Protocol):
             self._task.add_done_callback(functools.partial(self._never_begun, reply.stream))
         else:
             self._write_whole(reply, close=self._last)
-            self._finish()
+            self._write_on()
 
     @property
     def _last(self) -> bool:
@@ -303,12 +313,32 @@ class Connection(asyncio.Protocol):
         return self._rest is not None and not self._calls  # what stands before its refusal is answered
 
     def _write_whole(self, reply: Reply, *, close: bool) -> None:
+        if reply.code == 204:  # it has no length either (RFC 9110 8.6)
+            self._write_head(reply, b"", close=close)
+            return
         head = self._edge.renderer.head(reply.code, reply.headers)
         bodiless = reply.code == 304 or (self._current is not None and self._current.method == "HEAD")
+        body = b"" if bodiless else reply.body
+        first = body if len(body) <= PIECE else b""
         self._transport.write(
             b"%bDate: %b\r\n%bContent-Length: %d\r\n\r\n%b"
-            % (head, self._edge.date, _CLOSE if close else b"", len(reply.body), b"" if bodiless else reply.body)
+            % (head, self._edge.date, _CLOSE if close else b"", len(reply.body), first)
         )
+        if first is not body:
+            self._body = memoryview(body)
+
+    def _write_on(self) -> None:
+        """Write of a large body what the client takes in; the rest when it has.
+
+        TLS takes in all that it is given, and then knows no more of what the client has not read.
+        """
+        body = self._body
+        while body and not self.blocked:
+            self._transport.write(body[:PIECE])
+            body = body[PIECE:]
+        self._body = body or None
+        if not body:
+            self._finish()
 
     def _write_head(self, reply: Reply, framing_header: bytes, *, close: bool) -> None:
         head = self._edge.renderer.head(reply.code, reply.headers)
@@ -382,8 +412,12 @@ class Connection(asyncio.Protocol):
 
     def write(self, frames: bytes) -> None:
         """Bytes of a feed (in chunks) or of a tunnel."""
-        if not self._transport.is_closing():
-            self._transport.write(frames)
+        if self._transport.is_closing():
+            return
+        before = self._transport.get_write_buffer_size() if self.blocked else None
+        self._transport.write(frames)
+        if before is not None:  # what comes on top is not what the client has failed to read
+            self.unsent += self._transport.get_write_buffer_size() - before
 
     def end_answer(self) -> None:
         """The last chunk, and on to the next request."""
