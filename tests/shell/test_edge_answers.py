@@ -21,7 +21,7 @@ from vcproxy.edge import connection
 from vcproxy.server import Server, ServerSettings
 
 Answers = Callable[[Call], Awaitable[Reply]]
-SHORT = 0.25
+SHORT = 0.5
 LINE = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -101,8 +101,8 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP", 0.02)
-    for name in ("WRITE", "LINGER"):
-        monkeypatch.setattr(connection, name, SHORT)
+    monkeypatch.setattr(connection, "WRITE", SHORT)
+    monkeypatch.setattr(connection, "LINGER", SHORT / 2)
 
 
 # One after the other -------------------------------------------------------------------------------------------------
