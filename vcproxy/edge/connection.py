@@ -192,9 +192,8 @@ class Connection(asyncio.Protocol):
 
     def _early(self, data: bytes) -> None:
         assert self._rest is not None
-        if len(self._rest) < EARLY_TUNNEL:
-            self._rest += data
-        else:
+        self._rest += data
+        if len(self._rest) >= EARLY_TUNNEL:
             self.hold()
 
     def head(self, head: Head) -> None:
