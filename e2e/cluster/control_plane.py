@@ -7,6 +7,7 @@ real nodes the API server listens on the address of their bridge instead, where 
 import json
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class ControlPlane:
         self._processes = Processes()
         self._pki = Pki(folder / "pki")
         self._server: Process | None = None
+        self._store: Process | None = None
 
     @property
     def url(self) -> str:
@@ -122,6 +124,25 @@ class ControlPlane:
         self._running_server().start()
         self._wait("the API server is ready", self._api_ready)
 
+    def restart_etcd(self, away: float) -> None:
+        """Killed, away for some seconds, and back with the same data."""
+        if self._store is None:
+            raise RuntimeError("the control plane has not been started")
+        self._store.kill()
+        time.sleep(away)
+        self._store.start()
+        self._wait("etcd is ready", lambda: _answers(f"http://127.0.0.1:{self._etcd}/readyz", None))
+
+    def compact(self) -> None:
+        """Let etcd forget everything but the newest state (its JSON gateway: /v3/kv/compaction)."""
+        revision = self._of_etcd("range", {"key": "AA=="})["header"]["revision"]
+        self._of_etcd("compaction", {"revision": revision, "physical": True})
+
+    def _of_etcd(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self._etcd}/v3/kv/{call}"
+        with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=10) as answer:
+            return dict(json.loads(answer.read()))
+
     def _running_server(self) -> Process:
         if self._server is None:
             raise RuntimeError("the control plane has not been started")
@@ -155,7 +176,7 @@ class ControlPlane:
 
     def _start_etcd(self) -> None:
         client, peer = f"http://127.0.0.1:{self._etcd}", f"http://127.0.0.1:{self._peer}"
-        self._run(
+        self._store = self._run(
             "etcd",
             f"--data-dir={self.folder / 'etcd'}",
             *(f"--{which}-client-urls={client}" for which in ("listen", "advertise")),
