@@ -155,10 +155,9 @@ def test_what_is_not_canonical_is_400(client: Client, witness: Witness, target: 
         "/apis/vcproxy.io/v1alpha1/tenants",
         "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
         "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests",
-        "/api/v1/namespaces/default/pods/x/exec",
-        "/api/v1/namespaces/default/pods/x/portforward",
-        "/api/v1/namespaces/default/pods/x/proxy",
-        "/api/v1/namespaces/default/services/x/proxy/y",
+        "/api/v1/namespaces/default/serviceaccounts/default/token",
+        "/api/v1/nodes/x/proxy",
+        "/api/v1/nodes/x/proxy/run/default/pod/container",
         "/api/v1/namespaces/default/nodes",
         "/api/v1/pods/x",
         "/apis/apps/v2/deployments",
@@ -269,6 +268,12 @@ def test_headers_of_identity_never_pass(client: Client, control_plane: ControlPl
     for one in entries:
         assert one.get("impersonatedUser", {}).get("username") != "system:admin"
         assert "192.0.2.99" not in json.dumps(one)
+
+
+def test_a_tunnel_is_asked_for_as_one(client: Client, witness: Witness) -> None:
+    for part in ("exec", "attach", "portforward"):
+        is_status(client.call("GET", f"{PODS}/x/{part}"), 400, "BadRequest")
+    assert witness.arrived() == []
 
 
 def test_a_header_whose_name_another_reader_could_spell_differently_is_refused(client: Client) -> None:

@@ -174,6 +174,12 @@ def test_no_bytes_make_it_fail_in_another_way(raw: bytes) -> None:
     read(bytewise(raw))
 
 
+def test_a_large_head_is_refused_though_it_began_in_the_read_of_the_request_before() -> None:
+    raw = GOOD["a body"][0] + BAD["a target without an end"]
+    for at in range(0, len(raw), 97):
+        assert read([raw[:at], raw[at:]]) == ([("POST", "/p", b"hi")], 431)
+
+
 def test_bytes_behind_a_switch_of_protocols_are_kept() -> None:
     recorder = Recorder()
     Reader(recorder, LIMIT).feed(b"GET /x HTTP/1.1\r\nHost: a\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\nearly")

@@ -53,7 +53,7 @@ class Reader:
     """Reads one connection. `feed` raises Malformed; nothing may be fed after that. `head_limit` is in bytes."""
 
     __slots__ = (
-        "_body_bytes", "_fed", "_head_bytes", "_headers", "_in_head", "_parser", "_receiver", "_size", "_started",
+        "_begun", "_body_bytes", "_fed", "_head_bytes", "_headers", "_in_head", "_parser", "_receiver", "_size", "_started",
         "_target", "_trailers", "head_limit",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class Reader:
         self._in_head = True
         self._started = False
         self._trailers = False
-        self._head_bytes = self._fed = self._body_bytes = self._size = 0
+        self._head_bytes = self._fed = self._body_bytes = self._size = self._begun = 0
         self._target: list[bytes] = []
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -104,6 +104,7 @@ class Reader:
     def on_message_begin(self) -> None:
         self._target, self._headers = [], []
         self._started, self._trailers = True, False
+        self._begun = self._size
 
     def on_url(self, url: bytes) -> None:
         self._target.append(url)
@@ -116,7 +117,7 @@ class Reader:
     def on_headers_complete(self) -> None:
         parser = self._parser
         head = _head(b"".join(self._target), self._headers, parser.get_method(), parser.get_http_version())
-        if self._size + self._head_bytes > self.head_limit:  # it may be more: what stands before and behind counts in
+        if self._begun + self._head_bytes > self.head_limit:  # it may be less: what stands before and behind counts in
             self._check_head()
         head.upgrade = parser.should_upgrade()
         if head.upgrade and head.length != 0:
