@@ -53,8 +53,8 @@ class Reader:
     """Reads one connection. `feed` raises Malformed; nothing may be fed after that. `head_limit` is in bytes."""
 
     __slots__ = (
-        "_begun", "_body_bytes", "_fed", "_head_bytes", "_headers", "_in_head", "_parser", "_receiver", "_size", "_started",
-        "_target", "_trailers", "head_limit",
+        "_begun", "_body_bytes", "_fed", "_head_bytes", "_headers", "_in_head", "_parser", "_receiver", "_size",
+        "_started", "_target", "_trailers", "head_limit",
     )  # fmt: skip
 
     def __init__(self, receiver: Receiver, head_limit: int) -> None:
