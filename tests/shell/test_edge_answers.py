@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -514,3 +515,16 @@ async def test_a_client_that_reads_nothing_is_left_whether_its_connection_was_to
         await one.send(request("/", "GET", f"Connection: {wanted}"))
         await until(lambda: "connections=1" in repr(server))
         await until(lambda: "connections=0" in repr(server))
+
+
+@pytest.mark.parametrize("asking", ["Connection: close", "Connection: Upgrade\r\nUpgrade: SPDY/3.1"])
+async def test_the_last_answer_over_tls_is_followed_by_the_end_at_once(asking: str) -> None:
+    authority = Authority()
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    async with served(echo, authority.server()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trust, server_hostname="localhost")
+        writer.write(request("/last", "GET", asking))
+        received = await asyncio.wait_for(reader.read(-1), 1.5)
+        assert received.endswith(b"/last \n")
+        writer.close()

@@ -368,16 +368,18 @@ class Connection(asyncio.Protocol):
         self.deadline = self._edge.now() + LINGER
 
     def _close(self, within: float) -> None:
-        """End the connection once all is written, for which the client has `within` seconds each time it goes on.
+        """End the connection once the client has taken in what waits, for which it has `within` seconds each time.
 
-        To close before would cut the answer short: TLS gives a client that much time only that says goodbye at once.
+        What is left below the low mark goes out with the goodbye. (Limits of zero would tell of the very end, but over
+        TLS that news never comes: tried.)
         """
         if self._transport.is_closing():
             return
-        self._ending = self._closing = True
+        self._ending = True
         self.deadline = self._edge.now() + within
-        self._transport.set_write_buffer_limits(0)  # `resume_writing` comes when all is written
-        if not self.blocked:
+        if self.blocked:
+            self._closing = True
+        else:
             self._transport.close()
 
     # Streams and feeds -------------------------------------------------------------------------------------------
