@@ -79,6 +79,24 @@ def make_pki(folder: Path, server: str, addresses: Sequence[str], nodes: Mapping
     return Pki(folder)
 
 
+def renew(pki: Pki, name: str) -> None:
+    """Another certificate with another key in place of `name`'s: same CA, subject and names."""
+    old = x509.load_pem_x509_certificate(Path(pki.path(f"{name}.crt")).read_bytes())
+    signer = serialization.load_pem_private_key(Path(pki.path("ca.key")).read_bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(old.issuer, old.subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(old.not_valid_before_utc).not_valid_after(old.not_valid_after_utc)
+    for extension in old.extensions:
+        own = isinstance(extension.value, x509.SubjectKeyIdentifier)
+        value = x509.SubjectKeyIdentifier.from_public_key(key.public_key()) if own else extension.value
+        builder = builder.add_extension(value, extension.critical)
+    Path(pki.path(f"{name}.crt")).write_bytes(
+        builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    _write_key(Path(pki.path(f"{name}.key")), key)
+
+
 class _Authority:
     """A CA that signs into one folder: `<name>.crt` and `<name>.key` for each certificate."""
 

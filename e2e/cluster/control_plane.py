@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from e2e.cluster.bridge import NodeNetwork
 from e2e.cluster.build import REAL_NODES, binaries
-from e2e.cluster.certificates import Pki, make_pki
+from e2e.cluster.certificates import Pki, make_pki, renew
 from e2e.cluster.dns import corefile, dns_objects
 from e2e.cluster.images import write_images
 from e2e.cluster.network import advertised_address
@@ -123,6 +123,10 @@ class ControlPlane:
         """Again, on the same port, with the same data. Returns when it is ready."""
         self._running_server().start()
         self._wait("the API server is ready", self._api_ready)
+
+    def renew_serving_certificate(self) -> None:
+        """Another certificate of the same CA, in use at the latest when the API server is started again."""
+        renew(self._pki, "serving")
 
     def restart_etcd(self, away: float) -> None:
         """Killed, away for some seconds, and back with the same data."""

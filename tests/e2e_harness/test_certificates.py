@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from e2e.cluster.certificates import CLIENTS, Pki, make_pki
+from e2e.cluster.certificates import CLIENTS, Pki, make_pki, renew
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +67,17 @@ def test_a_real_node_is_a_client_in_the_nodes_group_and_a_server_at_its_address(
     names = certificate(pki, "real-1-serving").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["10.200.0.2"]
     assert pki.kubeconfig("real-1").exists()
+
+
+def test_a_renewed_certificate_says_the_same_with_another_key(tmp_path: Path) -> None:
+    run = make_pki(tmp_path, "https://127.0.0.1:6443", ["127.0.0.1"])
+    before = certificate(run, "serving")
+    renew(run, "serving")
+    after = certificate(run, "serving")
+    after.verify_directly_issued_by(certificate(run, "ca"))
+    names = [one.extensions.get_extension_for_class(x509.SubjectAlternativeName) for one in (before, after)]
+    assert (names[0], before.subject) == (names[1], after.subject)
+    assert before.serial_number != after.serial_number
+    key = serialization.load_pem_private_key(Path(run.path("serving.key")).read_bytes(), None)
+    assert key.public_key() == after.public_key() != before.public_key()
+    assert stat.S_IMODE(Path(run.path("serving.key")).stat().st_mode) == 0o600
