@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,12 +29,22 @@ PROGRAM: Final = (sys.executable, "-m", "vcproxy")
 
 
 class RunningProxy:
-    """vcproxy before `host`; files in `folder`. `start` installs and serves, `stop` ends it and tidies up."""
+    """vcproxy before `host`; files in `folder`. `start` installs and serves, `stop` ends it and tidies up.
+
+    `program` stands in for `python -m vcproxy` where it serves.
+    """
 
     def __init__(
-        self, host: Host, folder: Path, settings: Mapping[str, Any] | None = None, *, workers: int = 1
+        self,
+        host: Host,
+        folder: Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        workers: int = 1,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._workers = workers
+        self._program = program
         self.host, self.folder = host, folder
         self.port, self.operations_port = free_ports(2)
         self.url = f"https://127.0.0.1:{self.port}"
@@ -59,7 +69,7 @@ class RunningProxy:
         self._installed_here = not self._is_installed()
         self.cli("install", "--credentials", str(self.folder / "credentials"))
         self.config.write_text(yaml.safe_dump(configuration(self, self._settings), sort_keys=False))
-        command = [*PROGRAM, "serve", "--config", str(self.config), "--workers", str(self._workers)]
+        command = [*self._program, "serve", "--config", str(self.config), "--workers", str(self._workers)]
         self._process = Process("vcproxy", command, self.log)
         try:
             self._processes.add(self._process)
