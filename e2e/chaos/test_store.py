@@ -104,7 +104,7 @@ def test_what_the_host_has_forgotten_is_a_410_for_who_is_too_old_and_for_nobody_
     for number in range(20):
         created(client, f"many-{number}")
     broken.control_plane.compact()
-    broken.control_plane.stop_api_server()  # its memory of events goes with it, and the proxy's with the proxy
+    broken.control_plane.kill_api_server()  # its memory of events goes with it, and the proxy's with the proxy
     before.stop_serving()
     broken.control_plane.start_api_server()
     before.start_serving()
