@@ -1,7 +1,7 @@
 # What people and continuous integration call; the work is done in scripts/ and e2e/.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e bench bench-ratio up down setup
+.PHONY: help demo test check unit e2e attack bench bench-ratio up down setup
 python := .venv/bin/python
 
 help:  ## this list
@@ -21,6 +21,9 @@ unit: setup  ## the unit tests alone
 
 e2e: setup  ## end-to-end tests against a real API server
 	@$(python) -m e2e.steps e2e
+
+attack: setup  ## the attack suite alone, with the host's audit log as witness: docs/security.md
+	@$(python) -m e2e.steps attack
 
 bench: setup  ## figures: direct, vcproxy, a plain Go proxy and nginx side by side, about ten minutes
 	@$(python) -m e2e.bench

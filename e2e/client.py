@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import ssl
+import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,15 +30,25 @@ class Answer(NamedTuple):
 class Client:
     """Requests as the user of a kubeconfig. Everything received is kept in `received`, for scans."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, *, certificate: bool = False) -> None:
+        """With `certificate` the user's client certificate is shown too, which comes before any token."""
         document = yaml.safe_load(kubeconfig.read_text())
-        cluster = document["clusters"][0]["cluster"]
-        self.token: str = document["users"][0]["user"].get("token", "")
+        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+        self.token: str = user.get("token", "")
         parts = urlsplit(cluster["server"])
         self.host, self.port = parts.hostname or "", parts.port or 443
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self._tls = ssl.create_default_context(cadata=authority)
+        if certificate:
+            self._show(user["client-certificate-data"], user["client-key-data"])
         self.received: list[bytes] = []
+
+    def _show(self, *parts: str) -> None:
+        """Show a certificate to the server from now on."""
+        with tempfile.NamedTemporaryFile() as file:  # the ssl module reads key pairs from files only
+            file.write(b"\n".join(map(base64.b64decode, parts)))
+            file.flush()
+            self._tls.load_cert_chain(file.name)
 
     def connect(self, timeout: float = 30.0) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self._tls)
@@ -79,7 +90,8 @@ class Client:
         """The events of a watch as they come, until it ends; TimeoutError after `timeout` seconds of silence."""
         connection = self.connect(timeout)
         try:
-            connection.request("GET", target, headers={"Authorization": f"Bearer {self.token}"})
+            head = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            connection.request("GET", target, headers=head)
             response = connection.getresponse()
             assert response.status == 200, response.read()
             while line := response.readline():

@@ -8,8 +8,9 @@ from typing import Final
 
 import pytest
 
+from e2e.clients import oidc, pythons
 from e2e.cluster import preflight
-from e2e.cluster.build import REAL_NODES, binaries
+from e2e.cluster.build import HELM, INSIDER, OPERATOR, REAL_NODES, binaries
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import BuiltHost, Host, choose_host, start_host
 from e2e.cluster.kubectl import Kubectl
@@ -18,9 +19,14 @@ from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 
 OWN_HOST: Final = "own_host"
 REAL: Final = "real_nodes"
+OIDC: Final = "oidc"
+PYTHON_CLIENT: Final = "python_client"
 NOT_RUN: Final = pytest.StashKey[dict[str, list[str]]]()
 """By the reason why: tests that this machine or this host cannot run."""
 FOLDER: Final = pytest.StashKey[Path]()
+
+CLIENTS: Final = {"helm_program": HELM, "operator_program": OPERATOR, "insider_program": INSIDER}
+"""Fixtures whose programs are built before the tests that ask for them."""
 
 TenantFactory = Callable[..., TenantCluster]
 """`tenant_factory(*options)`: a new tenant, ready for use; options go to `vcproxy tenant create`."""
@@ -29,6 +35,9 @@ TenantFactory = Callable[..., TenantCluster]
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{OWN_HOST}: needs a host whose API server and audit log are in our hands")
     config.addinivalue_line("markers", f"{REAL}: needs nodes that really run pods")
+    config.addinivalue_line("markers", "case(*numbers): the cases of attack that a test makes (e2e/attack/cases.py)")
+    config.addinivalue_line("markers", f"{OIDC}: needs an OIDC provider, which node runs")
+    config.addinivalue_line("markers", f"{PYTHON_CLIENT}: needs the packages of the Python client of Kubernetes")
     config.stash[NOT_RUN] = {}
 
 
@@ -50,6 +59,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif not config.option.collectonly:
             with _in_sight(config):
                 binaries(REAL_NODES)
+    failures: dict[str, Callable[[], str]] = {OIDC: oidc.failure, PYTHON_CLIENT: pythons.failure}
+    for marker, failure in failures.items():
+        if not config.option.collectonly and any(item.get_closest_marker(marker) for item in items):
+            with _in_sight(config):
+                reason = failure()
+            if reason:
+                _leave_out(config, items, marker, reason)
+    if not config.option.collectonly:
+        _build_clients(config, items)
+
+
+def _build_clients(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The programs that these tests run, before the clock of the first one."""
+    asked = {name for item in items if isinstance(item, pytest.Function) for name in item.fixturenames}
+    for fixture, wanted in CLIENTS.items():
+        if fixture in asked:
+            with _in_sight(config):
+                binaries(wanted)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:
@@ -181,8 +208,27 @@ def _tenants(proxy: RunningProxy, folder: Path) -> Iterator[TenantFactory]:
 
     yield make
     if not proxy.host.own:
-        for tenant in made:
-            proxy.cli("tenant", "delete", tenant.id, "--wait", check=False)
+        for options in ((), ("--wait",)):  # they end side by side
+            for tenant in made:
+                proxy.cli("tenant", "delete", tenant.id, *options, check=False)
+
+
+@pytest.fixture(scope="session")
+def helm_program() -> Path:
+    """Helm, from a pinned module."""
+    return binaries(HELM) / "helm"
+
+
+@pytest.fixture(scope="session")
+def operator_program() -> Path:
+    """The operator of e2e/clients/operator: static, for this machine and for images."""
+    return binaries(OPERATOR) / "operator"
+
+
+@pytest.fixture(scope="session")
+def insider_program() -> Path:
+    """The in-cluster client of e2e/clients/insider."""
+    return binaries(INSIDER) / "insider"
 
 
 @pytest.fixture

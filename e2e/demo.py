@@ -178,11 +178,14 @@ class Story:
             ("kubectl get namespace acme-web", "not found"),
             ("kubectl create configmap hello -n acme-web", "not found"),
             (f"kubectl get pod {pod} -n web", "not found"),
-            ("kubectl get nodes", "doesn't have a resource type"),
+            ("kubectl get flowschemas", "have a resource type"),
         )
         for line, words in refused:
             said = self._globex.types(line, fails=True)
             self._screen.check("refused, as by a cluster without it", words in said)
+        node = self._globex.asks("kubectl get nodes")[0]
+        said = self._globex.types(f"kubectl delete node {node}", fails=True)
+        self._screen.check("nodes are seen, and stay the provider's", "can only be read" in said)
         said = self._globex.types("kubectl get namespaces --token=not-a-token", fails=True)
         self._screen.check("and without a credential there is nothing at all", "logged in" in said)
 

@@ -50,7 +50,8 @@ E2E: Final = (
     Step("real nodes", ("python", "-m", "e2e.cluster", "prepare-nodes")),
     Step("end-to-end tests", ("pytest", "-ra", "e2e")),
 )
-TARGETS: Final = {"unit": UNIT, "check": CHECK, "e2e": E2E, "test": (*CHECK, *E2E)}
+ATTACK: Final = (E2E[0], Step("attack suite", ("pytest", "-ra", "e2e/attack", "e2e/test_walls.py")))
+TARGETS: Final = {"unit": UNIT, "check": CHECK, "e2e": E2E, "attack": ATTACK, "test": (*CHECK, *E2E)}
 
 
 def main(arguments: Sequence[str]) -> int:

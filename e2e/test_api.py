@@ -272,9 +272,11 @@ def test_a_watch_over_all_namespaces_follows_new_ones(client: Client) -> None:
     seen: list[tuple[str, str, str]] = []
 
     def follow() -> None:
-        for event in client.events(f"/api/v1/configmaps?watch=1&resourceVersion={version}&timeoutSeconds=6"):
+        for event in client.events(f"/api/v1/configmaps?watch=1&resourceVersion={version}&timeoutSeconds=30"):
             metadata = event["object"]["metadata"]
             seen.append((event["type"], metadata["namespace"], metadata["name"]))
+            if seen[-1] == ("DELETED", "later", "fresh"):
+                return
 
     thread = threading.Thread(target=follow)
     thread.start()
@@ -282,7 +284,7 @@ def test_a_watch_over_all_namespaces_follows_new_ones(client: Client) -> None:
     made(client, NAMESPACES, {"metadata": {"name": "later"}})
     made(client, "/api/v1/namespaces/later/configmaps", {"metadata": {"name": "fresh"}})
     client.call("DELETE", "/api/v1/namespaces/later/configmaps/fresh")
-    thread.join(30)
+    thread.join(40)
     assert [entry for entry in seen if entry[2] == "fresh"] == [
         ("ADDED", "later", "fresh"),
         ("DELETED", "later", "fresh"),
@@ -293,15 +295,17 @@ def test_a_watch_of_a_namespace_that_is_not_there_yet_begins_when_it_is(client: 
     seen: list[str] = []
 
     def follow() -> None:
-        target = "/api/v1/namespaces/awaited/configmaps?watch=1&timeoutSeconds=5"
-        seen.extend(event["object"]["metadata"]["name"] for event in client.events(target))
+        for event in client.events("/api/v1/namespaces/awaited/configmaps?watch=1&timeoutSeconds=30"):
+            seen.append(event["object"]["metadata"]["name"])
+            if seen[-1] == "there":
+                return
 
     thread = threading.Thread(target=follow)
     thread.start()
     time.sleep(0.5)
     made(client, NAMESPACES, {"metadata": {"name": "awaited"}})
     made(client, "/api/v1/namespaces/awaited/configmaps", {"metadata": {"name": "there"}})
-    thread.join(30)
+    thread.join(40)
     assert "there" in seen
 
 

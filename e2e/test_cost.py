@@ -15,6 +15,7 @@ from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import BuiltHost
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
+from e2e.witness import AuditLog
 
 FEW, MANY = 10, 1000
 BATCH = 100
@@ -47,14 +48,11 @@ def received(proxy: RunningProxy) -> float:
 
 def cost(client: Client, proxy: RunningProxy, control_plane: ControlPlane, tenant: str) -> tuple[list[str], float]:
     """What one list over all namespaces asks of the host, and the fewest bytes that five of them read."""
-    at = control_plane.audit_log.stat().st_size
+    log = AuditLog(control_plane)
+    at = log.mark()
     assert client.call("GET", "/api/v1/configmaps").code == 200
-    time.sleep(0.5)
-    with control_plane.audit_log.open("rb") as file:
-        file.seek(at)
-        entries = [json.loads(line) for line in file.read().splitlines()]
-    own = [one for one in entries if one.get("impersonatedUser", {}).get("username") == f"vcproxy:tenant:{tenant}"]
-    asked = sorted(re.sub(r"resourceVersion=\d+", "resourceVersion=N", one["requestURI"]) for one in own)
+    own = [one for one in log.since(at) if one.acted_as == f"vcproxy:tenant:{tenant}"]
+    asked = sorted(re.sub(r"resourceVersion=\d+", "resourceVersion=N", one.uri) for one in own)
     sizes = []
     for _ in range(5):
         before = received(proxy)

@@ -1,13 +1,12 @@
 """The harness itself: what the other end-to-end tests stand on does what it says."""
 
-import json
-
 import pytest
 
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.proxy import RunningProxy, TenantCluster
 from e2e.conftest import TenantFactory
+from e2e.witness import AuditLog
 
 
 def test_kubectl_and_the_host_are_of_the_pinned_version(host_kubectl: Kubectl) -> None:
@@ -42,10 +41,10 @@ def test_two_tenants_do_not_meet(tenant_factory: TenantFactory) -> None:
 
 @pytest.mark.own_host
 def test_the_audit_log_names_who_asked(control_plane: ControlPlane, tenant: TenantCluster) -> None:
+    log = AuditLog(control_plane)
+    at = log.mark()
     tenant.kubectl("get", "configmaps")
-    entries = [json.loads(line) for line in control_plane.audit_log.read_text().splitlines()]
-    impersonated = {(entry.get("impersonatedUser") or {}).get("username") for entry in entries}
-    assert f"vcproxy:tenant:{tenant.id}" in impersonated
+    assert f"vcproxy:tenant:{tenant.id}" in {one.acted_as for one in log.since(at)}
 
 
 @pytest.mark.own_host

@@ -107,12 +107,12 @@ def test_describe_events_and_logs(tenant: TenantCluster) -> None:
 def test_discovery_and_explain(tenant: TenantCluster) -> None:
     resources = said(tenant, "api-resources")
     assert "deployments" in resources
-    for hidden in ("nodes", "clusterroles", "customresourcedefinitions", "tenants"):
+    for hidden in ("flowschemas", "validatingwebhookconfigurations", "tenants"):
         assert hidden not in resources
     assert "apps/v1" in said(tenant, "api-versions").splitlines()
     assert "FIELD: replicas" in said(tenant, "explain", "deployment.spec.replicas")
     assert "KIND:       Namespace" in said(tenant, "explain", "namespace")
-    assert tenant.kubectl("explain", "clusterrole", check=False).returncode == 1
+    assert tenant.kubectl("explain", "flowschema", check=False).returncode == 1
 
 
 def test_who_am_i_cluster_info_and_version(tenant: TenantCluster) -> None:

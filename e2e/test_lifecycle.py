@@ -91,5 +91,6 @@ def test_explain_prints_the_plan_and_the_rules(tenant: TenantCluster, proxy: Run
     assert shown["plan"]["type"] == "Forward"
     assert shown["target"].startswith(f"/api/v1/namespaces/{tenant.id}-default/pods?")
     assert "metadata.namespace: NAMESPACE" in shown["rules"]
-    denied = json.loads(proxy.cli("explain", "get", "/api/v1/nodes", "--tenant", tenant.id, "-o", "json").stdout)
+    hidden = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    denied = json.loads(proxy.cli("explain", "get", hidden, "--tenant", tenant.id, "-o", "json").stdout)
     assert denied["plan"]["type"] == "Deny"

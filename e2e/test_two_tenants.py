@@ -54,15 +54,17 @@ def test_each_watches_its_own_events_only(pair: Pair) -> None:
     seen: list[str] = []
 
     def watch() -> None:
-        events = Client(second.kubeconfig).events("/api/v1/configmaps?watch=1&timeoutSeconds=4")
-        seen.extend(f"{event['type']} {event['object']['metadata']['name']}" for event in events)
+        for event in Client(second.kubeconfig).events("/api/v1/configmaps?watch=1&timeoutSeconds=30"):
+            seen.append(f"{event['type']} {event['object']['metadata']['name']}")
+            if seen[-1] == "ADDED of-the-second":
+                return  # what came before it has been told before it
 
     thread = threading.Thread(target=watch)
     thread.start()
     time.sleep(1)
     first.kubectl("create", "configmap", "of-the-first", "-n", "web")
     second.kubectl("create", "configmap", "of-the-second", "-n", "web")
-    thread.join(30)
+    thread.join(40)
     assert "ADDED of-the-second" in seen
     assert not [event for event in seen if "of-the-first" in event]
 
@@ -174,12 +176,12 @@ def test_a_byte_scan_would_find_a_leak(pair: Pair) -> None:
 
 def test_kubectl_get_watch_shows_a_change_as_it_comes(pair: Pair) -> None:
     tenant = pair[0]
-    process = tenant.kubectl.start("get", "configmaps", "-n", "web", "-w", "--request-timeout=20s")
+    process = tenant.kubectl.start("get", "configmaps", "-n", "web", "-w", "--request-timeout=60s")
+    assert process.stdout is not None
     try:
-        time.sleep(1.5)
+        assert process.stdout.readline().startswith(b"NAME")  # the list is shown, the watch goes on from it
         tenant.kubectl("create", "configmap", "while-watched", "-n", "web")
-        time.sleep(1)
+        assert any(b"while-watched" in line for line in process.stdout)  # until it comes or the time is over
     finally:
         process.terminate()
-    out, _ = process.communicate(timeout=20)
-    assert b"while-watched" in out
+        process.communicate(timeout=20)

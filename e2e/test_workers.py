@@ -70,6 +70,18 @@ def test_both_workers_answer_and_answer_alike(client: Client, pair: RunningProxy
     assert sum(after) - sum(before) == CONNECTIONS
 
 
+def test_a_namespace_that_was_just_looked_for_and_made_is_there_at_whichever_worker(client: Client) -> None:
+    """What helm does: it looks for releases in a namespace that is not there yet, makes it, and writes into it."""
+    wait_known_by_both(client)
+    for number in range(8):
+        maps = f"/api/v1/namespaces/fresh-{number}/configmaps"
+        assert [client.call("GET", maps).code for _ in range(4)] == [200] * 4
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"fresh-{number}"}}
+        assert client.call("POST", "/api/v1/namespaces", space).code == 201
+        written = [client.call("POST", maps, {"metadata": {"name": f"map-{one}"}}).code for one in range(4)]
+        assert written == [201] * 4
+
+
 def test_a_list_goes_on_at_whichever_worker(client: Client) -> None:
     wait_known_by_both(client)
     for number in range(6):

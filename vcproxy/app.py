@@ -7,29 +7,39 @@ import logging
 import resource
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from vcproxy.access import certificates
-from vcproxy.access.authenticator import LiveRevocations, TokenAuthenticator
+from vcproxy import __version__
+from vcproxy.access import certificates, clientcerts, issuing
+from vcproxy.access.assessing import Assessor
+from vcproxy.access.authenticator import LiveRevocations
+from vcproxy.access.callers import Callers
 from vcproxy.access.certificates import CertificateSource, Pair
 from vcproxy.access.keys import Keys
 from vcproxy.access.limits import Limits
 from vcproxy.access.sealing import Sealer
 from vcproxy.config import Config
-from vcproxy.core import kinds, plan, request
+from vcproxy.core import kinds, plan, rbac_defaults, request
 from vcproxy.core.fields import Scope
+from vcproxy.core.kinds import Kind
+from vcproxy.core.names import TenantId
+from vcproxy.core.nodes import Sight
+from vcproxy.core.pods import Facts
 from vcproxy.core.rules import rows
 from vcproxy.core.status import qualified
 from vcproxy.core.view import TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.kubeconfig import HostCredentials, in_cluster, load_kubeconfig
+from vcproxy.host.looks import Looks
 from vcproxy.host.shared import Hubs
 from vcproxy.host.tunnels import OpenTunnels
 from vcproxy.host.upstream import Pool
@@ -38,11 +48,15 @@ from vcproxy.observe.account import HostTraffic, Observer
 from vcproxy.observe.endpoints import Endpoints
 from vcproxy.observe.logs import RequestLog
 from vcproxy.server import Server, ServerSettings
+from vcproxy.tenants import installation, pods_webhook, wall
+from vcproxy.tenants.authorities import Made
 from vcproxy.tenants.changes import TenantChanges
 from vcproxy.tenants.controller import Controller
 from vcproxy.tenants.hostapi import HostApi, HostError, path_of
 from vcproxy.tenants.manifests import Advertised
 from vcproxy.tenants.registry import Registry
+from vcproxy.tenants.rights import Rights
+from vcproxy.tenants.wall import stored
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +67,17 @@ START_DEADLINE: Final = 60.0
 COLLECT: Final = (50_000, 20, 100)
 """Objects between two looks for garbage (Python: 700, 10, 10): requests make few cycles, and each look costs a turn."""
 INSTALLATION: Final = "vcproxy-system"
+REVIEWERS: Final = 256
+"""Connections to the webhook for pods: API servers keep a few open each, others have no business there."""
+_VERSIONS: Final = {"autoscaling": "v2"}
+"""Of built-in groups: the version in which the controller looks, where that is not v1."""
+IN_CLUSTER_NAMES: Final = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+"""What clients inside of pods call the API server: the names in its own certificate, as kubeadm makes it."""
 
 
 class Secrets:
@@ -99,16 +124,39 @@ class Proxy:
         HostTraffic(self._metrics, self._upstream)
         self._opened = OpenTunnels()
         revocations = LiveRevocations()
-        self._registry = Registry(self._upstream, on_tokens=revocations.update, on_keys=self._secrets.update)
+        self._registry = Registry(
+            self._upstream,
+            exported=config.exports.groups,
+            on_tokens=revocations.update,
+            on_keys=self._secrets.update,
+            on_authorities=lambda tenant, kept: self._callers.keep(
+                tenant, clientcerts.Kept(kept.bundle, kept.tenant_uid) if kept else None
+            ),
+            on_authentication=lambda tenant, spec: self._callers.update(tenant, spec),
+            on_grants=lambda tenant, found: self._rights.grant(
+                tenant, found.grants if found else (), found.resource_version if found else ""
+            ),
+        )
+        self._rights = Rights(self._upstream, rbac_defaults.policy())
+        self._registry.keep(self._rights.reflectors)
         self._host_ca = ""
         ca_path = path_of("v1", "configmaps", INSTALLATION)
         self._registry.watch_object(ca_path, "kube-root-ca.crt", self._take_host_ca)
-        self._catalog = Catalog(self._upstream, address=config.listen.public_url.partition("://")[2])
+        address = config.listen.public_url.partition("://")[2]
+        self._catalog = Catalog(self._upstream, address=address, exports=config.exports)
         self._hubs = Hubs(self._upstream, self._registry, timeout=config.limits.host_timeout)
         self._limits = Limits(in_flight=config.limits.in_flight, watches=config.limits.watches)
-        self._authenticator = TokenAuthenticator(lambda: self._secrets.keys, revocations)
+        self._callers = Callers(
+            lambda: self._secrets.keys,
+            revocations,
+            self._registry,
+            config.authentication,
+            Looks(self._upstream),
+            config.pods.host_audiences,
+        )
         self._sealer = Sealer(lambda: self._secrets.keys)
         self._certificates = self._certificate_source()
+        self._webhook_certificates: CertificateSource | None = None
 
     def stop(self) -> None:
         """Ask the proxy to end: it drains first."""
@@ -125,16 +173,19 @@ class Proxy:
         operations = Endpoints(*self._config.operations, self._metrics, self.reasons)
         await operations.start()
         tasks = [asyncio.create_task(one) for one in (self._registry.run(), self._catalog.run())]
-        if self._config.controller:
-            tasks.append(asyncio.create_task(self._controller().run()))
+        servers: list[Server] = []
         try:
             await self._until_synced(tasks)
-            server = await self._listen()
+            await self._callers.look(self._config.pods.host_audiences)
+            servers += await self._listen_for_reviews()
+            if self._config.controller:  # it tells the host of the webhook, which answers by now
+                tasks.append(asyncio.create_task(self._controller().run()))
+            servers.append(await self._listen())
             running = (self._renew(), self._publish(), self._opened.run(), self._hubs.run())
             tasks += [asyncio.create_task(one) for one in running]
             await self._serve_until_stopped(tasks)
             self._ready = False
-            await server.drain()
+            await asyncio.gather(*(server.drain() for server in servers))
         finally:
             for task in tasks:
                 task.cancel()
@@ -182,20 +233,58 @@ class Proxy:
             limits.tenant_connections,
             config.listen.shared,
         )
-        server = Server(self._flow().handle, settings, self._certificates.context())
+        server = Server(self._flow().handle, settings, self._callers.trust.apply(self._certificates.context()))
         await server.start()
         self._ready = True
         log.info("serving on %s:%d", host, server.port)
         return server
 
+    async def _listen_for_reviews(self) -> list[Server]:
+        """The listener of the webhook for pods, where the host is to ask it."""
+        where = self._webhook_place()
+        if where is None:
+            log.warning("webhook.url and webhook.service are not set: pods of tenants are as the host makes them")
+            return []
+        name = where.host if isinstance(where, pods_webhook.Service) else urlsplit(where).hostname or ""
+        self._webhook_certificates = certificates.of_ca(self._secrets.authority, [name])
+        host, port = self._config.webhook.listen
+        settings = ServerSettings(host, port, connections=REVIEWERS, reuse_port=self._config.listen.shared)
+        handler = pods_webhook.Webhook(
+            self._pod_facts(),
+            lambda: pods_webhook.secret_path(self._secrets.authority().key),
+            self._registry.classes,
+        )
+        server = Server(handler, settings, self._webhook_certificates.context())
+        await server.start()
+        return [server]
+
+    def _webhook_place(self) -> str | pods_webhook.Service | None:
+        found = self._config.webhook
+        return pods_webhook.Service(*found.service) if found.service else found.url
+
+    def _webhook_configuration(self) -> dict[str, Any]:
+        """What the host is to be told. Raises ValueError until the keys were read."""
+        place, ca = self._webhook_place(), self._secrets.authority()
+        return pods_webhook.configuration(
+            pods_webhook.client(place or "", pods_webhook.secret_path(ca.key), ca.certificate)
+        )
+
+    def _pod_facts(self) -> Facts:
+        host, port = self._config.advertise_address or ("", 0)
+        inside = self._config.pods
+        return Facts(inside.nameserver or "", host, port, frozenset(inside.host_audiences))
+
     def _flow(self) -> Flow:
         limits = self._config.limits
         ca = "" if self._config.listen.certificate else self._secrets.authority().certificate.decode()
         return Flow(
-            authenticator=self._authenticator,
+            authenticator=self._callers.chain,
+            refresher=self._callers.refresher,
             registry=self._registry,
+            policies=self._rights,
             changes=lambda view: TenantChanges(view, self._registry.tenant, self._registry.subscribe),
             catalog=self._catalog,
+            reviewer=self._callers.reviewer,
             hubs=self._hubs,
             upstream=self._upstream,
             tunnels=self._upstream,
@@ -203,7 +292,16 @@ class Proxy:
             sealer=self._sealer,
             limits=self._limits,
             observer=Observer(self._metrics, self._request_log),
-            settings=Settings(limits.body_bytes, limits.host_timeout, self._host_ca, ca or self._public_ca()),
+            settings=Settings(
+                limits.body_bytes,
+                limits.host_timeout,
+                self._host_ca,
+                ca or self._public_ca(),
+                self._config.listen.domain,
+                limits.definitions,
+                frozenset(self._config.pods.host_audiences),
+                self._config.exports,
+            ),
         )
 
     def _take_host_ca(self, found: dict[str, Any] | None) -> None:
@@ -218,17 +316,35 @@ class Proxy:
         listen = self._config.listen
         if listen.certificate is not None and listen.key is not None:
             return certificates.of_files(listen.certificate, listen.key)
-        return certificates.of_ca(self._secrets.authority, listen.names)
+        advertised = self._config.advertise_address
+        inside = (*IN_CLUSTER_NAMES, advertised[0]) if advertised else ()
+        tenants = (f"*.{listen.domain}",) if listen.domain else ()
+        return certificates.of_ca(self._secrets.authority, tuple(dict.fromkeys((*listen.names, *tenants, *inside))))
 
     def _controller(self) -> Controller:
-        rows = [row for row in kinds.served() if row.namespaced and "list" in row.verbs]
+        rows = [row for row in map(stored, self._config.exports.served()) if row.namespaced and "list" in row.verbs]
         advertised = self._config.advertise_address
         return Controller(
             self._writer,
             identity=f"{socket.gethostname()}-{id(self):x}",
-            kinds=[(row.group, "v2" if row.group == "autoscaling" else "v1", row.resource) for row in rows],
+            kinds=[(row.group, self._version(row), row.resource) for row in rows],
             advertised=Advertised(*advertised) if advertised else None,
+            installed=self._installed(),
+            ca=self._public_ca,
+            review=self._webhook_configuration if self._webhook_place() else None,
+            authority=_made_authority,
+            assess=Assessor(),
         )
+
+    def _version(self, row: Kind) -> str:
+        """The version in which the controller looks at a kind."""
+        return self._config.exports.versions.get(row.key, _VERSIONS.get(row.group, "v1"))
+
+    def _installed(self) -> list[dict[str, Any]]:
+        """What the controller keeps on the host; behind a webhook for pods also a policy."""
+        host = self._config.pods.host_audiences
+        walls = wall.pod_walls(host) if self._webhook_place() else []
+        return [*installation.objects(__version__, self._config.exports), *wall.token_walls(host), *walls]
 
     async def _renew(self) -> None:
         while True:
@@ -236,6 +352,8 @@ class Proxy:
             try:
                 if self._certificates.refresh():
                     log.info("a new serving certificate is in use")
+                if self._webhook_certificates is not None:
+                    self._webhook_certificates.refresh()
             except (OSError, ValueError) as error:
                 log.error("the serving certificate cannot be read, the old one stays in use: %s", error)
 
@@ -248,6 +366,7 @@ class Proxy:
             "metadata": {"name": "vcproxy-info", "namespace": INSTALLATION},
             "data": {
                 "publicURL": self._config.listen.public_url,
+                "domain": self._config.listen.domain,
                 "ca.crt": self._public_ca(),
                 "tokenLife": f"{self._config.tokens.life:.0f}s",
                 "longestTokenLife": f"{self._config.tokens.longest_life:.0f}s",
@@ -260,6 +379,12 @@ class Proxy:
             except HostError as error:
                 log.warning("ConfigMap vcproxy-info cannot be written: %s", error.reason)
                 await asyncio.sleep(10)
+
+
+def _made_authority(tenant: TenantId) -> Made:
+    """A new CA for a tenant."""
+    pair = issuing.make_authority(tenant, time.time())
+    return Made(pair.certificate.decode(), pair.key, pair.expires().timestamp())
 
 
 def credentials(config: Config) -> tuple[HostCredentials, HostCredentials]:
@@ -301,7 +426,7 @@ async def _serve(config: Config, request_log: RequestLog | None) -> None:
 def explain(method: str, url: str, view: TenantView, user: str = "admin") -> dict[str, Any]:
     """The plan for a request of a tenant, as a document: what `vcproxy explain` prints. Raises ApiError 400."""
     asked = request.parse(method, url.encode())
-    scope = Scope(view.id, user, view.classes, view.namespaces)
+    scope = Scope(view.id, user, view.classes, view.namespaces, writable=view.writable, nodes=Sight(view.nodes))
     versions = frozenset((row.group, version) for row in kinds.served() for version in ("v1", "v2"))
     decided = plan.decide(asked, scope, versions=versions)
     shown = {

@@ -10,9 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
+
+from vcproxy.core import exports
+from vcproxy.core.exported import NOTHING, Exports
 
 API_VERSION: Final = "config.vcproxy.io/v1alpha1"
 KIND: Final = "Configuration"
@@ -33,7 +37,23 @@ class ListenConfig(msgspec.Struct, frozen=True):
     key: Path | None
     names: tuple[str, ...]
     public_url: str
+    domain: str = ""
     shared: bool = False
+
+
+class WebhookConfig(msgspec.Struct, frozen=True):
+    """Where the host's API server reaches the webhook for pods: at `url` or through `service`, else there is none."""
+
+    listen: tuple[str, int]
+    url: str | None
+    service: tuple[str, str, int] | None
+
+
+class PodConfig(msgspec.Struct, frozen=True):
+    """What holds inside of pods: the address of the cluster's DNS, and the audiences of the host's API server."""
+
+    nameserver: str | None
+    host_audiences: tuple[str, ...]
 
 
 class TokenConfig(msgspec.Struct, frozen=True):
@@ -41,6 +61,18 @@ class TokenConfig(msgspec.Struct, frozen=True):
 
     life: float
     longest_life: float
+
+
+class AuthenticationConfig(msgspec.Struct, frozen=True):
+    """Callers beside vcproxy's own tokens. Seconds; without `webhook` none is asked."""
+
+    jwt: Path | None
+    webhook: str
+    webhook_ca: Path | None
+    webhook_deadline: float
+    webhook_kept: float
+    webhook_refused: float
+    service_accounts: str = "local"
 
 
 class LimitConfig(msgspec.Struct, frozen=True):
@@ -54,6 +86,7 @@ class LimitConfig(msgspec.Struct, frozen=True):
     tenant_connections: int
     host_connections: int
     tenant_host_connections: int
+    definitions: int
     host_timeout: float
     keep_alive: float
     drain: float
@@ -71,10 +104,14 @@ class Config(msgspec.Struct, frozen=True):
     listen: ListenConfig
     operations: tuple[str, int]
     advertise_address: tuple[str, int] | None
+    webhook: WebhookConfig
+    pods: PodConfig
     tokens: TokenConfig
     limits: LimitConfig
     log: LogConfig
     controller: bool
+    authentication: AuthenticationConfig
+    exports: Exports = NOTHING
 
 
 class ConfigErrors(ValueError):  # noqa: N818 - it holds several
@@ -152,6 +189,46 @@ def url(value: Any) -> str:
     return text
 
 
+def endpoint(value: Any) -> str:
+    """The https address of a service that is asked, with its path."""
+    if value is None:
+        return ""
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or parts.scheme != "https" or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("is an https URL without user and fragment, such as https://login.example.com/review")
+    return str(value)
+
+
+def domain(value: Any) -> str:
+    text = "" if value is None else str(value).lower().strip(".")
+    if text and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", text):
+        raise ValueError("is a DNS name, such as clusters.example.com")
+    return text
+
+
+def optional_url(value: Any) -> str | None:
+    return None if value is None else url(value)
+
+
+def service(value: Any) -> tuple[str, str, int] | None:
+    """Namespace, name and port of `vcproxy-system/vcproxy-webhook:443`."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([a-z0-9-]{1,63})/([a-z0-9-]{1,63}):(\d{1,5})", str(value))
+    if not found or not 0 < int(found[3]) < 65536:
+        raise ValueError("is a Service with a port, such as vcproxy-system/vcproxy-webhook:443")
+    return found[1], found[2], int(found[3])
+
+
+def ip(value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        return str(ipaddress.ip_address(str(value)))
+    except ValueError:
+        raise ValueError("is an IP address, such as 10.96.0.10") from None
+
+
 def flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("is true or false")
@@ -196,10 +273,35 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "listen.names", names, ["localhost", "127.0.0.1"], "names", "what the certificate that is made is good for"
     ),
     Setting("listen.publicURL", url, "https://127.0.0.1:8443", "URL", "what kubeconfigs of tenants carry"),
+    Setting("listen.domain", domain, None, "name", "none; with it, the host name <id>.<domain> names a tenant"),
     Setting("operations.address", address, "127.0.0.1:8080", "host:port", "health and metrics; not for tenants"),
     Setting("advertiseAddress", advertised, None, "ip:port", "none: tenants get no Service `kubernetes`"),
+    Setting("webhook.listen", address, "0.0.0.0:9443", "host:port", "what the host's API server asks about new pods"),
+    Setting("webhook.url", optional_url, None, "URL", "where it asks; with neither, pods stay as the host makes them"),
+    Setting("webhook.service", service, None, "namespace/name:port", "the same through a Service of the host"),
+    Setting("pods.nameserver", ip, None, "ip", "the cluster's DNS; none: names in pods stay the host's"),
+    Setting(
+        "pods.hostAudiences",
+        names,
+        ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local"],
+        "texts",
+        "tokens of pods for these are made for the tenant's API server instead",
+    ),
     Setting("tokens.life", duration, "720h", "duration", "30 days: people renew a kubeconfig once a month"),
     Setting("tokens.longestLife", duration, "8760h", "duration", "a year: what is asked for beyond it is cut"),
+    Setting("authentication.jwt", file, None, "path", "none: no OIDC issuer speaks for all tenants"),
+    Setting("authentication.webhook", endpoint, None, "URL", "none: nobody is asked about tokens"),
+    Setting("authentication.webhookCA", file, None, "path", "none: the system's own CAs"),
+    Setting("authentication.webhookDeadline", duration, "10s", "duration", "then the token is refused"),
+    Setting("authentication.webhookKept", duration, "2m", "duration", "a yes; the API server's own default"),
+    Setting("authentication.webhookRefused", duration, "30s", "duration", "a no; the API server's own default"),
+    Setting(
+        "authentication.serviceAccounts",
+        one_of("local", "tokenreview"),
+        "local",
+        "",
+        "with the host's public keys; tokenreview asks the host about each token, which needs no issuer URL",
+    ),
     Setting("limits.bodyBytes", count, 3145728, "bytes", "the API server's own bound of a request's body"),
     Setting("limits.headBytes", count, 65536, "bytes", "client-go sends long tokens and Accept lists"),
     Setting("limits.inFlight", count, 400, "requests per tenant", "the API server's own --max-requests-inflight"),
@@ -210,6 +312,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "limits.tenantHostConnections", count, 1024, "connections per tenant", "one tenant cannot take all; then 429"
     ),
+    Setting("limits.definitions", count, 100, "definitions per tenant", "each kind costs the host some 1 MB of memory"),
     Setting("limits.hostTimeout", duration, "30s", "duration", "to the head of the host's answer; then 504"),
     Setting(
         "limits.keepAlive", duration, "75s", "duration", "idle connections of clients; below the 90 s of client-go"
@@ -217,6 +320,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("limits.drain", duration, "10s", "duration", "from SIGTERM until what still runs is ended"),
     Setting("log.format", one_of("text", "json"), "text", "", "people read it first"),
     Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "", "one line for each request"),
+    Setting("exports", exports.read, None, "kinds", "none: the provider's own definitions are hidden from tenants"),
     Setting("controller.enabled", flag, True, "", "any replica may lead; off where another process does it"),
 )
 _SECTIONS: Final = frozenset(setting.path.rpartition(".")[0] for setting in SETTINGS if "." in setting.path)
@@ -286,6 +390,8 @@ def _together(values: Mapping[str, Any]) -> list[str]:
         found.append("listen.certificate and listen.key: give both or none")
     if (values["host.kubeconfig"] is None) != (values["host.controllerKubeconfig"] is None):
         found.append("host.kubeconfig and host.controllerKubeconfig: give both or none")
+    if values["webhook.url"] is not None and values["webhook.service"] is not None:
+        found.append("webhook.url and webhook.service: give one of them")
     life, longest = values["tokens.life"], values["tokens.longestLife"]
     if life is not None and longest is not None and life > longest:
         found.append("tokens.life: must not be longer than tokens.longestLife")
@@ -301,10 +407,14 @@ def _config(values: Mapping[str, Any]) -> Config:
         ListenConfig(**section("listen")),
         values["operations.address"],
         values["advertiseAddress"],
+        WebhookConfig(**section("webhook")),
+        PodConfig(**section("pods")),
         TokenConfig(**section("tokens")),
         LimitConfig(**section("limits")),
         LogConfig(**section("log")),
         values["controller.enabled"],
+        AuthenticationConfig(**section("authentication")),
+        values["exports"],
     )
 
 

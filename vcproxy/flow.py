@@ -7,23 +7,28 @@ from typing import Protocol
 
 import msgspec
 
-from vcproxy.access import authorizer
+from vcproxy.access import authorizer, impersonation, refresh
+from vcproxy.access.authenticator import Credential
 from vcproxy.access.limits import Limits
+from vcproxy.access.refresh import Refresher
+from vcproxy.access.rights import CallerRights, Policies
 from vcproxy.access.sealing import Sealer
-from vcproxy.core import http, plan, request, status
+from vcproxy.core import addressing, guard, http, plan, request, status
 from vcproxy.core.caller import Caller
+from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import Tunnels, Upstream
 from vcproxy.core.http import Call, Reply
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
+from vcproxy.core.nodes import Sight
 from vcproxy.core.plan import Answer, Deny, Document, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.host import replies
 from vcproxy.host.answers import HostRefusal
-from vcproxy.host.catalog import Catalog
-from vcproxy.host.dispatch import Dispatcher
+from vcproxy.host.catalog import Catalog, Reviewer
+from vcproxy.host.dispatch import Dispatcher, Watching
 from vcproxy.host.identity import Exchange
 from vcproxy.host.kept import KeptViews
 from vcproxy.host.shared import Hubs
@@ -35,24 +40,41 @@ log = logging.getLogger(__name__)
 
 
 class Authenticator(Protocol):
-    def authenticate(self, token: str, now: float) -> Caller:
+    """access.chain.Chain."""
+
+    def recall(self, credential: Credential, now: float) -> Caller | None: ...
+
+    async def authenticate(self, credential: Credential, now: float) -> Caller:
         """Raises ApiError 401."""
         ...
+
+    def counts(self, credential: Credential, caller: Caller, now: float) -> bool: ...
 
 
 class Registry(Protocol):
     def tenant(self, tenant: TenantId) -> TenantView | None: ...
 
+    def sight(self, view: TenantView) -> Sight:
+        """What a tenant may see of nodes."""
+        ...
+
     async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None: ...
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`body_limit` is in bytes, `host_timeout` in seconds; the certificates are PEM texts."""
+    """`body_limit` is in bytes, `host_timeout` in seconds; the certificates are PEM texts.
+
+    `domain` is the one whose names are tenants, "" for none. `definitions` is how many kinds a tenant may define.
+    """
 
     body_limit: int
     host_timeout: float
     host_ca: str = ""
     tenant_ca: str = ""
+    domain: str = ""
+    definitions: int = 100
+    host_audiences: frozenset[str] = frozenset()
+    exports: Exports = NOTHING
 
 
 class Flow:
@@ -62,9 +84,12 @@ class Flow:
         self,
         *,
         authenticator: Authenticator,
+        refresher: Refresher,
         registry: Registry,
+        policies: Policies,
         changes: Callable[[TenantView], Changes],
         catalog: Catalog,
+        reviewer: Reviewer,
         hubs: Hubs,
         upstream: Upstream,
         tunnels: Tunnels,
@@ -76,9 +101,12 @@ class Flow:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
+        self._refresher = refresher
         self._registry = registry
+        self._policies = policies
         self._changes = changes
         self._catalog = catalog
+        self._reviewer = reviewer
         self._hubs = hubs
         self._upstream = upstream
         self._tunnels = tunnels
@@ -105,19 +133,31 @@ class Flow:
         return reply
 
     async def _way(self, call: Call, account: Account) -> Reply:
-        asked = request.parse(call.method, call.target)  # 1. the head, canonical
+        credential, target = self._credential(call)
+        if target == refresh.PATH:
+            return self._renewed(call, credential, account)
+        asked = request.parse(call.method, target)  # 1. the head, canonical
         account.verb, account.resource = asked.verb, asked.resource
-        caller = self._authenticator.authenticate(bearer(call), self._clock())  # 2. who is calling
+        now = account.started
+        caller = self._authenticator.recall(credential, now)  # 2. who is calling
+        if caller is None:
+            caller = await self._authenticator.authenticate(credential, now)
         account.tenant, account.user = caller.tenant, caller.user
-        view = self._active(caller)  # 3. which tenant, is it active
+        view = self._active(caller, credential)  # 3. which tenant, is it active
         call.claim(view.id)
         with self._limits.request(view.id):
-            authorizer.authorize(caller, authorizer.attributes(asked))  # 5. may this user do this
+            rights = CallerRights(self._policies, caller, lambda: _made(view))
+            acting = impersonation.act(caller, call, rights.authorize)  # 4. as whom
+            if acting is not caller:
+                caller = acting
+                rights = CallerRights(self._policies, caller, lambda: _made(view))
+            rights.authorize(authorizer.attributes(asked))  # 5. may this user do this
+            guard.check_count(asked, view.apis, self._settings.definitions)
             scope, ages = await self._scope(view, caller, asked)
             position = self._position(asked, view.id)
             decided = plan.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__
-            return await self._carry_out(decided, asked, call, caller, view, scope, ages)
+            return await self._carry_out(decided, asked, call, caller, rights, view, scope, ages)
 
     async def _carry_out(
         self,
@@ -125,6 +165,7 @@ class Flow:
         asked: ApiRequest,
         call: Call,
         caller: Caller,
+        rights: CallerRights,
         view: TenantView,
         scope: Scope,
         ages: Callable[[str], float | None],
@@ -137,26 +178,29 @@ class Flow:
             case Deny(status=refusal):
                 return http.refused(refusal, call.request_id)
             case Answer(document=Document.REVIEW):
-                return await self._catalog.review(call, caller, self._settings.body_limit, self._clock())
+                return await self._catalog.review(
+                    asked, call, caller, rights, self._reviewer, self._settings.body_limit, self._clock()
+                )
             case Answer(document=document):
-                return await self._catalog.answer(document, asked, call)
+                return await self._catalog.answer(document, asked, call, view)
             case plan.Tunnel() | plan.Proxy():
                 return await self._connect(decided, exchange, scope, call, caller)
         seal: Callable[[Position], str] = lambda at: self._seal(asked, view.id, at)  # noqa: E731
-        dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._kept, self._settings.body_limit)
+        dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._kept, self._settings.body_limit, self._clock)
+        watching = Watching(
+            lambda: self._changes(view),
+            valid=lambda: self._still_valid(call, caller),
+            hold=lambda taking: (self._limits.take if taking else self._limits.give)("watches", view.id),
+        )
         match decided:
             case Forward():
                 return await dispatcher.forward(decided, asked, call)
             case plan.List():
                 return await dispatcher.list(decided, call)
             case plan.Watch():
-                return await dispatcher.watch(
-                    decided,
-                    call,
-                    lambda: self._changes(view),
-                    valid=lambda: self._still_valid(call, caller),
-                    hold=lambda taking: (self._limits.take if taking else self._limits.give)("watches", view.id),
-                )
+                return await dispatcher.watch(decided, call, watching)
+            case plan.Shadow():
+                return await dispatcher.shadow(decided, asked, call, rights, watching)
 
     async def _connect(
         self, decided: plan.Tunnel | plan.Proxy, exchange: Exchange, scope: Scope, call: Call, caller: Caller
@@ -166,13 +210,34 @@ class Flow:
         try:
             if isinstance(decided, plan.Tunnel):
                 return await connector.tunnel(decided, call)
-            return await connector.proxy(decided, call, self._settings.body_limit)
+            shown = addressing.prefix(call.target) + decided.shown
+            return await connector.proxy(msgspec.structs.replace(decided, shown=shown), call, self._settings.body_limit)
         except HostRefusal as refusal:
             return await replies.of_refusal(refusal, call)
 
-    def _active(self, caller: Caller) -> TenantView:
-        """The caller's tenant. Unknown, suspended and deleted ones are refused alike."""
-        view = self._registry.tenant(caller.tenant)
+    def _renewed(self, call: Call, credential: Credential, account: Account) -> Reply:
+        """A short-lived token for a refresh token: the only thing that the proxy answers about itself."""
+        holder = self._refresher.holder(credential.token, account.started)
+        account.verb, account.resource = "create", "credential"
+        account.tenant, account.user = holder.tenant, holder.user
+        view = self._active(holder, credential)
+        call.claim(view.id)
+        if call.method != "POST":
+            raise status.method_not_allowed()
+        with self._limits.request(view.id):
+            body = msgspec.json.encode(self._refresher.exchange(credential.token, account.started))
+        return Reply(200, (("Content-Type", "application/json"), ("Cache-Control", "no-store")), body)
+
+    def _credential(self, call: Call) -> tuple[Credential, bytes]:
+        """What the call brought, and its target without the tenant's name. Raises ApiError 401 and 400."""
+        domain = self._settings.domain
+        host = call.getall("Host") if domain else ()
+        tenant, target = addressing.split(call.target, host[0] if host else "", domain)
+        return Credential(bearer(call), call.certificate, tenant), target
+
+    def _active(self, caller: Caller, credential: Credential) -> TenantView:
+        """The caller's tenant. Unknown, suspended, deleted and other than the named ones are refused alike."""
+        view = self._registry.tenant(caller.tenant) if credential.tenant in ("", caller.tenant) else None
         if view is None or view.uid != caller.tenant_uid or view.phase is not Phase.ACTIVE:
             raise status.forbidden("forbidden: this cluster is not available to you: ask its provider")
         return view
@@ -182,7 +247,7 @@ class Flow:
     ) -> tuple[Scope, Callable[[str], float | None]]:
         """What lenses know of the tenant, and the age of its namespaces; a namespace just made is looked up."""
         namespaces: Collection[VirtualName] = view.namespaces
-        infos = dict[str, NamespaceInfo]()
+        infos: dict[str, NamespaceInfo] = {}  # an alias that is called costs more than all the rest here
         name = VirtualName(asked.name if asked.resource == "namespaces" else asked.namespace)
         if name and name not in view.namespaces and plan.possible_namespace(name, view.id):
             info = await self._registry.namespace(view.id, name, self._settings.host_timeout)
@@ -193,13 +258,31 @@ class Flow:
         if len(learned) > 1024:
             learned.clear()
         settings = self._settings
-        scope = Scope(view.id, caller.user, view.classes, namespaces, learned, settings.host_ca, settings.tenant_ca)
+        authorities = settings.host_ca, settings.tenant_ca
+        scope = Scope(
+            view.id,
+            caller.user,
+            view.classes,
+            namespaces,
+            learned,
+            *authorities,
+            apis=view.apis,
+            host_audiences=settings.host_audiences,
+            exports=settings.exports,
+            writable=view.writable,
+            defaults=view.defaults,
+            nodes=self._registry.sight(view),
+        )
+        defined = view.apis.made(asked.group, asked.resource) if view.apis.apis else None
 
         def created(host: str) -> float | None:
+            if not host:
+                return defined
             own = down(view.id, HostName(host)) or VirtualName("")
             now = self._registry.tenant(view.id) or view  # a watch outlives the snapshot that it began with
             info = now.namespaces.get(own) or infos.get(own)
-            return info.created if info else (self._clock() if asked.resource == "namespaces" else None)
+            made = info.created if info else (self._clock() if asked.resource == "namespaces" else None)
+            return max(made, defined) if made is not None and defined is not None else made
 
         return scope, created
 
@@ -218,15 +301,27 @@ class Flow:
     def _still_valid(self, call: Call, caller: Caller) -> bool:
         """Whether a watch may go on: the token counts and the tenant is active."""
         try:
-            self._active(self._authenticator.authenticate(bearer(call), self._clock()))
+            credential, _ = self._credential(call)
+            self._active(caller, credential)
         except ApiError:
             return False
-        return True
+        return self._authenticator.counts(credential, caller, self._clock())
+
+
+def _made(view: TenantView) -> float:
+    """When a tenant was made, in epoch seconds: its first namespace was, too."""
+    first = view.namespaces.get(VirtualName("default"))
+    return first.created if first is not None else 0.0
 
 
 def bearer(call: Call) -> str:
-    """The token of the one Authorization header (RFC 6750 2.1). Raises ApiError 401 for everything else."""
+    """The token of the one Authorization header (RFC 6750 2.1). Raises ApiError 401 for everything else.
+
+    "" where there is no such header but a certificate.
+    """
     values = call.getall("Authorization")
+    if not values and call.certificate:
+        return ""
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token.strip():
         raise status.unauthorized()

@@ -96,7 +96,7 @@ class Server:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def drain(self) -> None:
-        """Stop listening, end streams with a clean last chunk, let requests finish within the configured time."""
+        """Stop listening, end watches with a clean last chunk, let the rest finish within the configured time."""
         assert self._listener is not None
         assert self._loop is not None
         self.draining = True

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from e2e.bench import connections, lasting, profiling, report, requests, tunnels, watchers
+from e2e.bench import connections, lasting, profiling, report, requests, rights, tunnels, watchers
 from e2e.bench.measure import machine, tried
 from e2e.bench.report import Group
 from e2e.bench.stage import Stage, replayed, staged, tell
@@ -33,6 +33,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "idle": connections.idle,
     "tunnels": tunnels.measure,
     "first-configmap": lasting.first_configmap,
+    "rights": rights.measure,
 }
 WORKS: Final = {work.name: work for work in requests.WORKS}
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import random
 import threading
 import time
@@ -17,6 +16,7 @@ from e2e.clients.followers import Access, Follower, Requests
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import Host
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
+from e2e.witness import AuditLog
 
 pytestmark = [
     pytest.mark.own_host,
@@ -100,25 +100,23 @@ class Creator:
         return LOST
 
 
-def creates_on_host(log: Path, at: int, namespace: str) -> dict[int, Counter[str]]:
-    """By code: how many creates of each name the host has answered since `at` (bytes of its audit log)."""
-    time.sleep(1)  # the host writes its audit log a moment later
+def creates_on_host(log: AuditLog, at: int, namespace: str) -> dict[int, Counter[str]]:
+    """By code: how many creates of each name the host has answered since the mark `at`."""
+    time.sleep(1)  # the host may still be at work for a proxy that is gone
     found: dict[int, Counter[str]] = {}
-    with log.open("rb") as file:
-        file.seek(at)
-        for line in file:
-            entry = json.loads(line)
-            what = entry.get("objectRef", {})
-            mine = what.get("namespace") == namespace and what.get("resource") == "configmaps"
-            if mine and entry["verb"] == "create" and entry["stage"] == "ResponseComplete":
-                found.setdefault(entry["responseStatus"]["code"], Counter())[what.get("name", "")] += 1
+    for entry in log.entries(at):
+        what = entry.get("objectRef", {})
+        mine = what.get("namespace") == namespace and what.get("resource") == "configmaps"
+        if mine and entry["verb"] == "create" and entry["stage"] == "ResponseComplete":
+            found.setdefault(entry["responseStatus"]["code"], Counter())[what.get("name", "")] += 1
     return found
 
 
 def test_a_write_that_lost_its_answer_was_done_once_or_not_at_all(
     mortal: RunningProxy, tenant: TenantCluster, control_plane: ControlPlane
 ) -> None:
-    at = control_plane.audit_log.stat().st_size
+    log = AuditLog(control_plane)
+    at = log.mark()
     namespace = f"{tenant.id}-default"
     store = Follower(Access(control_plane.kubeconfig), f"/api/v1/namespaces/{namespace}/configmaps").start()
     creator = Creator(Access(tenant.kubeconfig))
@@ -130,7 +128,6 @@ def test_a_write_that_lost_its_answer_was_done_once_or_not_at_all(
         mortal.kill_serving()
         mortal.start_serving()
     creator.stop()
-    store.stop()
     assert creator.failed is None, creator.failed
     there = {
         one["metadata"]["name"]: one for one in control_plane.get(f"/api/v1/namespaces/{namespace}/configmaps")["items"]
@@ -138,11 +135,14 @@ def test_a_write_that_lost_its_answer_was_done_once_or_not_at_all(
     lost = [name for name, attempts in creator.attempts.items() if LOST in attempts]
     assert lost, "no kill has met a write: nothing was tried"
     assert set(creator.attempts) <= set(there), "what was answered 201, or 409 in the end, is there"
+    made = {there[name]["metadata"]["uid"] for name in creator.attempts}
+    assert store.has_seen(made), "the host's own watch lags"
+    store.stop()
     told(creator)
-    asked_for(creator, creates_on_host(control_plane.audit_log, at, namespace))
+    asked_for(creator, creates_on_host(log, at, namespace))
     assert not store.problems
     versions = Counter(one.uid for one in store.events)
-    assert all(versions[there[name]["metadata"]["uid"]] == 1 for name in creator.attempts)
+    assert all(versions[uid] == 1 for uid in made)
 
 
 def told(creator: Creator) -> None:

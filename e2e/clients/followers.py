@@ -100,6 +100,22 @@ class Follower:
         self._thread.start()
         return self
 
+    def has_seen(self, uids: set[str], seconds: float = SILENCE) -> bool:
+        """Waits until an event of each of these objects has come. A write is answered before its event is sent."""
+        end = time.monotonic() + seconds
+        while not uids <= {one.uid for one in list(self.events)}:
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE)
+        return True
+
+    def has_listed(self, lists: int, seconds: float = SILENCE) -> bool:
+        """Waits until it has begun anew so often."""
+        end = time.monotonic() + seconds
+        while self.lists < lists and time.monotonic() < end:
+            time.sleep(PAUSE)
+        return self.lists >= lists
+
     def stop(self) -> None:
         """Ends with the next event, or when the connection has been silent for long enough."""
         self._stopping = True

@@ -1,6 +1,7 @@
 """The Go informer: built once into the cache folder, run as a process, its lines read from a file."""
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -28,6 +29,13 @@ def build() -> Path:
     return target
 
 
+ACCOUNT: Final = 200
+"""Lines of an account."""
+Line = dict[str, Any]
+Told = tuple[str, str, int]
+"""(add, update or delete; uid; resourceVersion) of one notification."""
+
+
 class GoInformer:
     """client-go reflectors of `resources` (as `configmaps`, `apps/v1/deployments`); lines go to `log`."""
 
@@ -48,6 +56,31 @@ class GoInformer:
         """Requests that begin anew, plain lists and watches that ask for initial events: one each is the beginning."""
         return [line for line in self.lines() if line.get("request") == "list" or line.get("initial")]
 
+    def account(self) -> str:
+        """Everything it has told but events, client-go's own log too: why it did what it did."""
+        whole = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join([line for line in whole if not line.startswith('{"counter"')][-ACCOUNT:])
+
     @property
     def synced(self) -> bool:
         return any(line.get("synced") for line in self.lines())
+
+
+def begun_anew(lines: list[Line]) -> list[Line]:
+    """What came before each list but the first: how the request or the watch before it ended."""
+    found, before = list[Line](), Line()
+    for line in (one for one in lines if "request" in one or "ended" in one):
+        if line.get("request") == "list" or line.get("initial"):
+            found.append(before)
+        before = line
+    return found[1:]
+
+
+def first_difference(found: list[Told], expected: list[Told]) -> str:
+    """Where two logs part, with what stands around it; empty where they do not."""
+    pairs = enumerate(itertools.zip_longest(found, expected))
+    at = next((place for place, (one, other) in pairs if one != other), None)
+    if at is None:
+        return ""
+    around = slice(max(0, at - 5), at + 5)
+    return f"they part at {at} of {len(found)} and {len(expected)}: {found[around]} instead of {expected[around]}"

@@ -44,6 +44,7 @@ _VERSIONED: Final = " ".join(
         ),
     ]
 )
+_HELM_VERSION: Final = "-X helm.sh/helm/v4/internal/version.version=v4.3.1"
 FLAGS: Final = {"kubernetes": _VERSIONED, "etcd": _SMALL, "kwok": _SMALL}
 BINARIES: Final = (
     ("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -76,10 +77,26 @@ class Collection:
     binaries: tuple[tuple[str, str, str], ...]
     flags: Mapping[str, str]
     stages: tuple[str, ...] = ()
+    modules: Path = MODULES
+    """The folder with a folder for each module."""
 
 
 HOST: Final = Collection("host", BINARIES, FLAGS, STAGES)
 REAL_NODES: Final = Collection("nodes", NODE_BINARIES, NODE_FLAGS)
+HELM: Final = Collection("helm", (("helm", "helm", "helm.sh/helm/v4/cmd/helm"),), {"helm": f"{_SMALL} {_HELM_VERSION}"})
+OPERATOR: Final = Collection(
+    "operator",
+    (("operator", "operator", "vcproxy.io/e2e/operator"),),
+    {"operator": _SMALL},
+    modules=Path(__file__).parent.parent / "clients",
+)
+INSIDER: Final = Collection(
+    "insider",
+    (("insider", "insider", "vcproxy.io/e2e/insider"),),
+    {"insider": _SMALL},
+    modules=Path(__file__).parent.parent / "clients",
+)
+"""Clients of tests: built where a test asks for them."""
 
 
 def cache_folder() -> Path:
@@ -88,12 +105,12 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vcproxy"
 
 
-def key(go_version: str, modules: Path = MODULES, wanted: Collection = HOST) -> str:
+def key(go_version: str, modules: Path | None = None, wanted: Collection = HOST) -> str:
     """The name of the entry: a hash of pins, own sources, flags, binaries, toolchain and machine."""
     parts = f"{go_version} {platform.machine()} {dict(wanted.flags)} {wanted.binaries} {wanted.stages}"
     digest = hashlib.sha256(parts.encode())
     for module in sorted({module for _, module, _ in wanted.binaries}):
-        for path in sorted(modules.glob(f"{module}/*.*")):
+        for path in sorted((modules or wanted.modules).glob(f"{module}/*.*")):
             digest.update(f"{path.parent.name}/{path.name}".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -128,7 +145,7 @@ def binaries(wanted: Collection = HOST) -> Path:
         if missing:
             say(f"building {len(missing)} binaries with {version} into {entry}; this happens once")
         for binary in missing:
-            _build(go, entry, wanted.flags, *binary)
+            _build(go, entry, wanted, *binary)
         if wanted.stages:
             _copy_stages(go, entry, wanted.stages)
     return entry
@@ -203,16 +220,16 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _build(go: str, entry: Path, flags: Mapping[str, str], name: str, module: str, package: str) -> None:
+def _build(go: str, entry: Path, wanted: Collection, name: str, module: str, package: str) -> None:
     """One binary: into a temporary file, renamed when it is whole, its manifest written last."""
     start = time.monotonic()
     handle, temporary = tempfile.mkstemp(dir=entry, prefix=f".{name}.")
     os.close(handle)
-    command = [go, "build", "-trimpath", f"-ldflags={flags[module]}", "-o", temporary, package]
+    command = [go, "build", "-trimpath", f"-ldflags={wanted.flags[module]}", "-o", temporary, package]
     try:
         with _heartbeat(name, start):
             done = subprocess.run(
-                command, cwd=MODULES / module, env=_environment(), capture_output=True, text=True, check=False
+                command, cwd=wanted.modules / module, env=_environment(), capture_output=True, text=True, check=False
             )
         if done.returncode:
             raise SystemExit(f"building {name} failed:\n{done.stderr[-4000:]}")

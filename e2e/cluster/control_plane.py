@@ -85,6 +85,11 @@ class ControlPlane:
         for one in self._nodes:
             one.check()
 
+    def import_images(self, archive: Path) -> None:
+        """Let pods on all real nodes use the images of an archive. Raises ProcessError."""
+        for one in self._nodes:
+            one.import_images(archive)
+
     def start(self) -> None:
         """Raises ProcessError with the end of the logs where a component does not come up."""
         self._bin = binaries()

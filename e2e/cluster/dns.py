@@ -6,18 +6,25 @@ from typing import Any, Final
 
 from e2e.cluster.realnode import DOMAIN, SERVICE_DNS
 
+TENANTS: Final = "vcproxy.local"
 NAMESPACE: Final = "kube-system"
 NAME: Final = "kube-dns"
 PROTOCOLS: Final = ("UDP", "TCP")
 
 
+RULES: Final = Path(__file__).parents[2] / "config" / "coredns.conf"
+"""What a provider puts into its own Corefile, so that pods of tenants find services by the tenant's names."""
+
+
 def corefile(address: str, port: int, ready: int, kubeconfig: Path) -> str:
     """Services and pods of the cluster; no other name exists, as there is no way out of it."""
+    rules = "\n".join("    " + line for line in RULES.read_text().splitlines() if line and not line.startswith("#"))
     return f"""\
-{DOMAIN}:{port} in-addr.arpa:{port} ip6.arpa:{port} {{
+{DOMAIN}:{port} {TENANTS}:{port} in-addr.arpa:{port} ip6.arpa:{port} {{
     bind {address}
     errors
     ready {address}:{ready}
+{rules}
     kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
         kubeconfig {kubeconfig}
         pods insecure

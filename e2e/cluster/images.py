@@ -38,6 +38,20 @@ def write_images(target: Path, built: Path, busybox: Path) -> None:
     archive.write(target)
 
 
+def write_image(target: Path, name: str, program: Path) -> None:
+    """An archive of one image that holds one static program, at its root, and nothing else."""
+    archive = _Archive()
+    archive.add(name, [_layer({program.name: program})], {"Entrypoint": [f"/{program.name}"]})
+    archive.write(target)
+
+
+def write_tree(target: Path, name: str, files: Mapping[str, Path], config: Mapping[str, Any]) -> None:
+    """An archive of one image that holds files by their path in it."""
+    archive = _Archive()
+    archive.add(name, [_layer({path.lstrip("/"): source for path, source in files.items()})], config)
+    archive.write(target)
+
+
 class _Archive:
     """Blobs by digest, and the index that names them."""
 

@@ -64,7 +64,8 @@ class Kubectl:
             done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         )
         if check and text.returncode:
-            raise AssertionError(f"kubectl {' '.join(arguments)} -> {text.returncode}\n{text.stdout}{text.stderr}")
+            command = " ".join((self.program.name, *arguments))
+            raise AssertionError(f"{command} -> {text.returncode}\n{text.stdout}{text.stderr}")
         return text
 
     def json(self, *arguments: str) -> Any:

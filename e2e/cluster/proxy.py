@@ -15,10 +15,12 @@ from typing import Any, Final
 
 import yaml
 
+from e2e.cluster.control_plane import LOOPBACK
 from e2e.cluster.host import Host
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.network import advertised_address
 from e2e.cluster.processes import Process, Processes, free_ports
+from e2e.cluster.realnode import SERVICE_DNS
 
 READY: Final = 60.0
 KNOWN: Final = 20.0
@@ -46,7 +48,7 @@ class RunningProxy:
         self._workers = workers
         self._program = program
         self.host, self.folder = host, folder
-        self.port, self.operations_port = free_ports(2)
+        self.port, self.webhook_port, self.operations_port = free_ports(3)  # further workers take ports after the last
         self.url = f"https://127.0.0.1:{self.port}"
         self.operations_url = f"http://127.0.0.1:{self.operations_port}"
         self.config = folder / "config.yaml"
@@ -67,8 +69,9 @@ class RunningProxy:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._wait_until_removed()
         self._installed_here = not self._is_installed()
-        self.cli("install", "--credentials", str(self.folder / "credentials"))
-        self.config.write_text(yaml.safe_dump(configuration(self, self._settings), sort_keys=False))
+        nameserver = SERVICE_DNS if self.host.control_plane else self.cluster_dns()
+        self.config.write_text(yaml.safe_dump(configuration(self, self._settings, nameserver), sort_keys=False))
+        self.cli("install", "--config", str(self.config), "--credentials", str(self.folder / "credentials"))
         command = [*self._program, "serve", "--config", str(self.config), "--workers", str(self._workers)]
         self._process = Process("vcproxy", command, self.log)
         try:
@@ -144,6 +147,11 @@ class RunningProxy:
         with urllib.request.urlopen(f"{self.operations_url}/metrics", timeout=5) as answer:
             return str(answer.read().decode())
 
+    def cluster_dns(self) -> str | None:
+        """The address of the Service kube-dns of a host that is not built here."""
+        wanted = ("-n", "kube-system", "get", "service", "kube-dns", "--ignore-not-found")
+        return self._administrator(*wanted, "-o=jsonpath={.spec.clusterIP}").stdout or None
+
     def _is_installed(self) -> bool:
         return bool(self._administrator("get", "namespace", INSTALLATION, "--ignore-not-found").stdout)
 
@@ -176,9 +184,10 @@ class RunningProxy:
         return True
 
 
-def configuration(proxy: RunningProxy, settings: Mapping[str, Any]) -> dict[str, Any]:
+def configuration(proxy: RunningProxy, settings: Mapping[str, Any], nameserver: str | None = None) -> dict[str, Any]:
     """The file for `serve`; `settings` are put over it, section by section."""
     credentials = proxy.folder / "credentials"
+    inside, outside = addresses(proxy.host)
     document: dict[str, Any] = {
         "apiVersion": "config.vcproxy.io/v1alpha1",
         "kind": "Configuration",
@@ -186,13 +195,26 @@ def configuration(proxy: RunningProxy, settings: Mapping[str, Any]) -> dict[str,
             "kubeconfig": str(credentials / "proxy.kubeconfig"),
             "controllerKubeconfig": str(credentials / "controller.kubeconfig"),
         },
-        "listen": {"address": f"127.0.0.1:{proxy.port}", "publicURL": proxy.url},
+        "listen": {"address": f"{'127.0.0.1' if inside is None else '0.0.0.0'}:{proxy.port}", "publicURL": proxy.url},
         "operations": {"address": f"127.0.0.1:{proxy.operations_port}"},
-        "advertiseAddress": f"{advertised_address()}:{proxy.port}",
+        "advertiseAddress": f"{inside or advertised_address()}:{proxy.port}",
+        "webhook": {
+            "listen": f"{outside}:{proxy.webhook_port}",
+            "url": f"https://{outside}:{proxy.webhook_port}",
+        },
+        "pods": {"nameserver": nameserver},
     }
     for name, value in settings.items():
         document[name] = {**document.get(name, {}), **value} if isinstance(value, dict) else value
     return document
+
+
+def addresses(host: Host) -> tuple[str | None, str]:
+    """Where pods on real nodes reach this machine (None: there are none of ours), and where the API server does."""
+    if host.control_plane is None:
+        return None, advertised_address()
+    address = host.control_plane.address
+    return (None if address == LOOPBACK else address), address
 
 
 class TenantCluster:

@@ -75,6 +75,11 @@ class RealNode:
         self._processes.stop()
         self._cgroups.remove()
 
+    def import_images(self, archive: Path) -> None:
+        """Let pods of this node use the images of an archive. Raises ProcessError."""
+        imported = ("ctr", f"--address={SOCKET}", "--namespace=k8s.io", "images", "import", str(archive))
+        self._command(*imported, deadline=IMPORT_DEADLINE)
+
     def check(self) -> None:
         """Raises ProcessError where a part ended by itself."""
         self._processes.check()
@@ -131,8 +136,7 @@ class RealNode:
         self._run("containerd", "containerd", "--config", str(config))
         socket = self.folder / "root" / "run" / Path(SOCKET).name
         self._processes.wait_until(f"{self.name} has containerd", socket.exists, READY)
-        imported = ("ctr", f"--address={SOCKET}", "--namespace=k8s.io", "images", "import", str(self._around.images))
-        self._command(*imported, deadline=IMPORT_DEADLINE)
+        self.import_images(self._around.images)
 
     def _start_kubelet(self) -> None:
         config = self.folder / "kubelet.json"

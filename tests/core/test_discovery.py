@@ -131,7 +131,7 @@ def test_hidden_subresources_are_gone_and_the_others_keep_their_verbs() -> None:
     tunnels = {"attach", "exec", "portforward", "proxy"}
     assert set(subresources) == {"binding", "ephemeralcontainers", "eviction", "log", "resize", "status"} | tunnels
     accounts = resource(discovery.filtered(CORE, kinds.Served()), "serviceaccounts")
-    assert "subresources" not in accounts
+    assert [(sub["subresource"], sub["verbs"]) for sub in accounts["subresources"]] == [("token", ["create"])]
     assert subresources["log"] == ["get"]
 
 
@@ -143,7 +143,7 @@ def test_group_versions_are_those_of_both_documents() -> None:
     left = [discovery.filtered(document, kinds.Served()) for document in (CORE, GROUPS)]
     versions = discovery.group_versions(*left)
     assert {("", "v1"), ("apps", "v1"), ("autoscaling", "v2")} <= versions
-    assert ("rbac.authorization.k8s.io", "v1") not in versions
+    assert ("certificates.k8s.io", "v1") not in versions
 
 
 # Plain ---------------------------------------------------------------------------------------------------------------
@@ -186,8 +186,8 @@ def test_the_address_shown_is_the_one_given() -> None:
 
 def test_what_is_not_left_has_no_plain_document() -> None:
     left = discovery.filtered(GROUPS, kinds.Served())
-    assert discovery.api_group(left, "rbac.authorization.k8s.io") is None
-    assert discovery.api_resource_list(left, "rbac.authorization.k8s.io", "v1") is None
+    assert discovery.api_group(left, "certificates.k8s.io") is None
+    assert discovery.api_resource_list(left, "certificates.k8s.io", "v1") is None
     assert discovery.api_resource_list(left, "apps", "v1beta1") is None
 
 

@@ -37,31 +37,53 @@ def test_a_row_says_what_the_host_says(key: tuple[str, str]) -> None:
     }
 
 
-def test_only_namespaced_kinds_namespaces_and_the_review_of_oneself_are_served() -> None:
-    others = {row.key for row in kinds.served() if row.exposure is not Exposure.NAMESPACED}
-    assert others == {("", "namespaces"), ("authentication.k8s.io", "selfsubjectreviews")}
+def test_every_private_kind_is_served_and_of_the_shadow_ones_roles_and_bindings() -> None:
+    others = {row.key for row in kinds.served() if row.exposure in (Exposure.SHADOW, Exposure.VIRTUAL)}
+    shared = {("", "nodes"), ("storage.k8s.io", "csinodes"), ("resource.k8s.io", "resourceslices")}
+    assert {row.key for row in kinds.served() if row.exposure is Exposure.SHARED} == shared
+    roles = {
+        ("rbac.authorization.k8s.io", name) for name in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+    }
+    reviews = {
+        ("authorization.k8s.io", f"{name}reviews")
+        for name in ("localsubjectaccess", "selfsubjectaccess", "selfsubjectrules", "subjectaccess")
+    }
+    reviews |= {("authentication.k8s.io", name) for name in ("selfsubjectreviews", "tokenreviews")}
+    assert others == {*roles, *reviews}
+    assert all(row.served for row in kinds.TABLE.values() if row.exposure is Exposure.PRIVATE)
 
 
-def test_no_shadow_kind_and_no_kind_of_cluster_scope_but_namespaces_is_served() -> None:
+def test_every_guarded_kind_is_a_private_one() -> None:
+    private = {row.kind for row in kinds.TABLE.values() if row.exposure is Exposure.PRIVATE}
+    assert private > kinds.GUARDED
+
+
+def test_what_is_denied_is_not_served() -> None:
     for row in kinds.TABLE.values():
-        if row.exposure in (Exposure.SHADOW, Exposure.DENIED, Exposure.SHARED):
+        if row.exposure is Exposure.DENIED:
             assert kinds.find(*row.key) is None
-        if not row.namespaced and row.served:
-            assert row.exposure in (Exposure.PRIVATE, Exposure.VIRTUAL)
+
+
+def test_what_is_shared_is_only_read_and_has_no_parts() -> None:
+    for row in kinds.TABLE.values():
+        if row.exposure is Exposure.SHARED:
+            assert row.offered == kinds.READ < row.verbs
+            assert row.hidden_subresources == set(row.subresources)
 
 
 @pytest.mark.parametrize(
     ("resource", "sub"),
     [
         ("nodes", "proxy"),
-        ("serviceaccounts", "token"),
+        ("nodes", "status"),
         ("pods", "made-up"),
     ],
 )
-def test_nodes_and_tokens_are_hidden(resource: str, sub: str) -> None:
+def test_nodes_and_what_is_unknown_are_hidden(resource: str, sub: str) -> None:
     assert not kinds.Served().subresource("", resource, sub)
 
 
 def test_visible_verbs_are_those_of_the_table() -> None:
     assert kinds.Served().verbs("", "pods", "log", ["get", "create"]) == ["get"]
-    assert kinds.Served().verbs("", "nodes", "", ["get"]) == []
+    assert kinds.Served().verbs("", "nodes", "", ["get", "patch", "watch"]) == ["get", "watch"]
+    assert kinds.Served().verbs("", "componentstatuses", "", ["get"]) == []

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.core import discovery, kinds, openapi
+from vcproxy.core import discovery, kinds, openapi, openapi_protobuf
 from vcproxy.core.openapi import V2_PROTOBUF, V2_PROTOBUF_ANSWER, Document
 from vcproxy.core.status import ApiError
 
@@ -31,6 +31,8 @@ SHOWN_GROUPS = frozenset(group for group, _ in VERSIONS)
 HIDDEN_GROUPS = frozenset(row.group for row in kinds.TABLE.values()) - SHOWN_GROUPS | {"vcproxy.io"}
 META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 GVK: Final = "x-kubernetes-group-version-kind"
+METHODS: Final = {2: "get", 3: "put", 4: "post", 5: "delete", 6: "options", 7: "head", 8: "patch"}
+"""Fields of PathItem in OpenAPIv2.proto."""
 CONFIG_MAP = "/api/v1/namespaces/{namespace}/configmaps/{name}"
 
 
@@ -51,6 +53,13 @@ class Only:
         return verbs
 
 
+class Reader(Only):
+    """A tenant that may only look."""
+
+    def verbs(self, group: str, resource: str, subresource: str, verbs: list[str]) -> list[str]:
+        return [verb for verb in verbs if verb in ("get", "list", "watch")]
+
+
 TENANTS = st.frozensets(
     st.sampled_from(
         [
@@ -63,7 +72,7 @@ TENANTS = st.frozensets(
             ("rbac.authorization.k8s.io", "roles"),
         ]
     )
-).map(Only)
+).flatmap(lambda keys: st.sampled_from([Only(keys), Reader(keys)]))
 
 
 def v2(document: Document = V2) -> Document:
@@ -110,13 +119,15 @@ def resolves(document: Document, reference: str) -> bool:
         ("/api/v1/namespaces/{namespace}/pods/{name}/exec", True),
         ("/api/v1/namespaces/{namespace}/pods/{name}/proxy/{path}", True),
         ("/api/v1/namespaces/{namespace}/services/{name}/proxy", True),
-        ("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", False),
-        ("/api/v1/nodes", False),
+        ("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", True),
+        ("/api/v1/nodes", True),
         ("/api/v1/nodes/{name}/proxy/{path}", False),
-        ("/api/v1/watch/nodes", False),
+        ("/api/v1/nodes/{name}/status", False),
+        ("/api/v1/watch/nodes", True),
         ("/api/v1/componentstatuses", False),
-        ("/apis/rbac.authorization.k8s.io/", False),
-        ("/apis/rbac.authorization.k8s.io/v1/watch/namespaces/{namespace}/roles", False),
+        ("/apis/rbac.authorization.k8s.io/v1/watch/namespaces/{namespace}/roles", True),
+        ("/apis/certificates.k8s.io/", False),
+        ("/apis/certificates.k8s.io/v1/watch/certificatesigningrequests", False),
         ("/apis/vcproxy.io/v1alpha1/tenants", False),
         ("/apis/metrics.k8s.io/v1beta1/pods", False),
         ("/.well-known/openid-configuration/", False),
@@ -137,7 +148,8 @@ def test_version_2_holds_the_visible_paths_and_what_they_refer_to() -> None:
     shown = v2()
     assert set(shown["paths"]) == {path for path in V2["paths"] if openapi.path_visible(path, SERVED, SHOWN_GROUPS)}
     assert {"io.k8s.api.core.v1.ConfigMap", "io.k8s.api.autoscaling.v1.Scale"} <= set(shown["definitions"])
-    assert not {"io.k8s.api.rbac.v1.Role", "io.vcproxy.v1alpha1.Tenant"} & set(shown["definitions"])
+    assert "io.k8s.api.rbac.v1.Role" in shown["definitions"]
+    assert "io.vcproxy.v1alpha1.Tenant" not in shown["definitions"]
     assert {key: shown[key] for key in ("swagger", "info", "security")} == {
         key: V2[key] for key in ("swagger", "info", "security")
     }
@@ -180,7 +192,7 @@ def test_the_definition_of_a_visible_kind_stays_without_a_path_to_it() -> None:
     paths = {path: V2["paths"][path] for path in ("/api/", "/version/")}
     shown = v2({**V2, "paths": paths})["definitions"]
     assert {"io.k8s.api.coordination.v1.Lease", "io.k8s.api.coordination.v1.LeaseSpec"} <= set(shown)
-    assert "io.k8s.api.rbac.v1.Role" not in shown
+    assert "io.vcproxy.v1alpha1.Tenant" not in shown
 
 
 def test_a_custom_resource_of_the_same_kind_in_another_group_is_not_taken_for_a_visible_one() -> None:
@@ -196,16 +208,38 @@ def test_no_reference_of_version_2_leads_nowhere_and_filtering_twice_changes_not
     assert openapi.filter_v2(shown, tenant, tenant.groups, frozenset()) == shown
 
 
+def methods(document: Document, path: str) -> set[str]:
+    return set(openapi.methods_of(document["paths"])[path])
+
+
+def test_an_operation_is_shown_if_its_verb_is() -> None:
+    """Nodes are read-only; `connect` has no verb and goes with its path; parameters of a path are no operation."""
+    shown = v2()
+    node, run = "/api/v1/nodes/{name}", "/api/v1/namespaces/{namespace}/pods/{name}/exec"
+    assert (methods(V2, node), methods(shown, node)) == ({"get", "put", "patch", "delete"}, {"get"})
+    assert methods(shown, CONFIG_MAP) == {"get", "put", "patch", "delete"}
+    assert methods(shown, run) == methods(V2, run) == {"get", "post"}
+    assert shown["paths"][node]["parameters"] == V2["paths"][node]["parameters"]
+    assert methods(openapi.filter_v3(V3, SERVED, SHOWN_GROUPS, KINDS), node) == {"get"}
+
+
+def test_a_path_without_an_operation_left_is_gone() -> None:
+    tenant = Reader(frozenset({("", "namespaces")}))
+    assert "/api/v1/namespaces/{name}/finalize" in V2["paths"]
+    shown = openapi.filter_v2(V2, tenant, tenant.groups, frozenset())
+    assert "/api/v1/namespaces/{name}/finalize" not in shown["paths"]
+
+
 # Version 2 as protobuf -----------------------------------------------------------------------------------------------
 
 
 def protobuf_of(shown: Document, raw: bytes = PROTOBUF) -> bytes:
-    return openapi.filter_v2_protobuf(raw, frozenset(shown["paths"]), frozenset(shown["definitions"]))
+    return openapi_protobuf.filter_v2_protobuf(raw, openapi.methods_of(shown["paths"]), shown["definitions"])
 
 
 def inside(raw: bytes, number: int) -> list[bytes]:
     """What the fields of a number hold."""
-    return [body for found, _, body in openapi.fields(raw) if found == number]
+    return [body for found, _, body in openapi_protobuf.fields(raw) if found == number]
 
 
 def named(raw: bytes, number: int, inner: int) -> dict[str, bytes]:
@@ -228,7 +262,11 @@ def group_version_kinds(schema: bytes) -> Any:
 def test_protobuf_holds_the_same_paths_parameters_definitions_and_kinds_as_json(tenant: Only) -> None:
     shown = openapi.filter_v2(V2, tenant, tenant.groups, frozenset())
     raw = protobuf_of(shown)
-    assert set(named(raw, 8, 2)) == set(shown["paths"])
+    methods_in = {
+        path: {METHODS[number] for number, _, _ in openapi_protobuf.fields(item) if number in METHODS}
+        for path, item in named(raw, 8, 2).items()
+    }
+    assert methods_in == openapi.methods_of(shown["paths"])
     assert set(named(raw, 10, 1)) == set(shown["parameters"])
     definitions = named(raw, 9, 1)
     assert set(definitions) == set(shown["definitions"])
@@ -237,7 +275,7 @@ def test_protobuf_holds_the_same_paths_parameters_definitions_and_kinds_as_json(
 
 
 def test_protobuf_of_which_all_is_kept_is_the_hosts_own_but_for_hidden_kinds() -> None:
-    every = openapi.filter_v2_protobuf(PROTOBUF, frozenset(V2["paths"]), frozenset(V2["definitions"]))
+    every = openapi_protobuf.filter_v2_protobuf(PROTOBUF, openapi.methods_of(V2["paths"]), V2["definitions"])
     before, after = named(PROTOBUF, 9, 1), named(every, 9, 1)
     assert named(every, 8, 2) == named(PROTOBUF, 8, 2)
     assert {name for name in before if before[name] != after[name]} == {f"{META}.DeleteOptions", f"{META}.WatchEvent"}
@@ -255,13 +293,13 @@ def test_protobuf_filtered_twice_changes_nothing() -> None:
 )
 def test_bytes_that_are_not_this_message_are_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="protobuf"):
-        openapi.filter_v2_protobuf(raw, frozenset(), frozenset())
+        openapi_protobuf.filter_v2_protobuf(raw, {}, ())
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_are_filtered_or_refused(raw: bytes) -> None:
     try:
-        openapi.filter_v2_protobuf(raw, frozenset(), frozenset())
+        openapi_protobuf.filter_v2_protobuf(raw, {}, ())
     except ValueError:
         return
 
@@ -272,7 +310,7 @@ def test_any_bytes_are_filtered_or_refused(raw: bytes) -> None:
 def test_a_document_of_version_3_holds_the_visible_paths_and_what_they_refer_to() -> None:
     shown = openapi.filter_v3(V3, SERVED, SHOWN_GROUPS, KINDS)
     assert CONFIG_MAP in shown["paths"]
-    assert not [path for path in shown["paths"] if "nodes" in path or "token" in path]
+    assert not [path for path in shown["paths"] if "nodes/{name}/" in path or "token" in path]
     assert "io.k8s.api.core.v1.ConfigMap" in shown["components"]["schemas"]
     assert shown["components"]["securitySchemes"] == V3["components"]["securitySchemes"]
     assert not [group for group in HIDDEN_GROUPS if group in json.dumps(shown)]
@@ -329,7 +367,8 @@ def test_the_index_hides_a_version_of_which_nothing_is_left() -> None:
         ("apis/apps/v1", True),
         ("api/v2", False),
         ("apis/apps/v1beta1", False),
-        ("apis/rbac.authorization.k8s.io/v1", False),
+        ("apis/rbac.authorization.k8s.io/v1", True),
+        ("apis/certificates.k8s.io/v1", False),
         ("apis/vcproxy.io/v1alpha1", False),
         ("openid/v1/jwks", False),
     ],

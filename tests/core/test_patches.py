@@ -147,3 +147,16 @@ def test_strategic_merge_of_what_vcproxy_holds() -> None:
     got = patches.apply(view, patch, PatchType.STRATEGIC)
     assert got["metadata"] == {"labels": {"b": "2", "c": "3"}, "finalizers": ["x", "y"]}
     assert got["status"]["conditions"] == [{"type": "A", "v": 2}, {"type": "B"}]
+
+
+@pytest.mark.parametrize(
+    "path", ["/spec/dnsPolicy", "/spec/containers/0/env/0/name", "/spec/volumes/0/projected/sources/0", "/spec"]
+)
+def test_a_test_of_what_a_pod_holds_otherwise_is_made_on_its_view(path: str) -> None:
+    patch = [{"op": "test", "path": path, "value": "x"}]
+    assert patches.rewrite_patch(patch, PatchType.JSON, "", "Pod", scope()) is None
+
+
+def test_an_image_of_a_pod_is_set_by_the_patch_as_it_came() -> None:
+    patch = {"spec": {"$setElementOrder/containers": [{"name": "c"}], "containers": [{"name": "c", "image": "x"}]}}
+    assert patches.rewrite_patch(copy.deepcopy(patch), PatchType.STRATEGIC, "", "Pod", scope()) == patch

@@ -83,7 +83,7 @@ def test_field_selectors(row: kinds.Kind, given: str | None, expected: str) -> N
     assert selectors.fields_up(given, row, SCOPE) == expected
 
 
-@pytest.mark.parametrize("given", ["metadata.name", "=a", "a~b"])
+@pytest.mark.parametrize("given", ["metadata.name", "=a", "a~b", "a=b=c", r"a=\x", "a=b\\"])
 def test_a_field_selector_that_is_none_is_a_400(given: str) -> None:
     with pytest.raises(ApiError) as refusal:
         selectors.fields_up(given, PODS, SCOPE)

@@ -47,6 +47,7 @@ def test_work_of_a_process_shows_as_cpu_and_waiting_as_wakeups() -> None:
         tell(process)
         before = usage(process.pid)
         for _ in range(3):
+            time.sleep(0.05)  # on a busy machine the next line is there before anyone waits for it
             tell(process)
         after = usage(process.pid)
     assert after.cpu - before.cpu > 0.01

@@ -165,3 +165,18 @@ def test_pins_of_real_nodes_do_not_touch_the_hosts_entry(tmp_path: Path) -> None
 def test_nodes_are_of_the_same_version_as_the_control_plane() -> None:
     text = (build.MODULES / "node" / "go.mod").read_text()
     assert f"k8s.io/kubernetes {build.KUBERNETES}" in text
+
+
+def test_helm_says_the_version_of_its_pin() -> None:
+    text = (build.MODULES / "helm" / "go.mod").read_text()
+    version = build.HELM.flags["helm"].rpartition("=")[2]
+    assert f"helm.sh/helm/v4 {version} " in text
+
+
+def test_the_operator_is_built_of_its_own_sources_and_anew_where_they_changed(calls: Path, tmp_path: Path) -> None:
+    assert {path.name for path in build.binaries(build.OPERATOR).iterdir()} == {"operator", "manifest"}
+    (tmp_path / "operator").mkdir()
+    (tmp_path / "operator" / "main.go").write_text("package main")
+    before = build.key("go1.26.8", tmp_path, build.OPERATOR)
+    (tmp_path / "operator" / "main.go").write_text("package main // changed")
+    assert build.key("go1.26.8", tmp_path, build.OPERATOR) != before

@@ -21,3 +21,10 @@ def test_cluster_names_come_from_kubernetes_and_all_others_do_not_exist() -> Non
     assert "kubeconfig /pki/coredns.kubeconfig" in text
     assert "rcode NXDOMAIN" in text
     assert text.count("bind 10.200.0.1") == 2
+
+
+def test_names_of_tenants_are_resolved_by_the_rules_that_are_shipped() -> None:
+    text = corefile("10.200.0.1", 2053, 2054, Path("/pki/coredns.kubeconfig"))
+    assert "vcproxy.local:2053" in text
+    assert text.count("rewrite stop {") == 2
+    assert text.index("rewrite stop") < text.index("kubernetes cluster.local")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.images import AGNHOST, BUSYBOX, PAUSE, write_images
+from e2e.cluster.images import AGNHOST, BUSYBOX, PAUSE, write_image, write_images
 
 Blobs = dict[str, bytes]
 
@@ -70,3 +70,15 @@ def test_busybox_stands_under_each_of_its_names_and_agnhost_lies_on_top(blobs: B
         assert tar.getmember("tmp").mode == 0o1777
     with tarfile.open(fileobj=io.BytesIO(blob(blobs, agnhost))) as tar:
         assert tar.getnames() == ["agnhost"]
+
+
+def test_an_image_of_one_program_holds_it_at_its_root_and_runs_it(tmp_path: Path) -> None:
+    (tmp_path / "operator").write_text("a program")
+    write_image(tmp_path / "one.tar", "registry.example/operator:1", tmp_path / "operator")
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        found = {one.name: content(tar, one.name) for one in tar}
+    (manifest,) = manifests(found).values()
+    assert set(manifests(found)) == {"registry.example/operator:1"}
+    assert json.loads(blob(found, manifest["config"]))["config"] == {"Entrypoint": ["/operator"]}
+    with tarfile.open(fileobj=io.BytesIO(blob(found, manifest["layers"][0]))) as tar:
+        assert (tar.getnames(), tar.getmember("operator").mode) == (["operator"], 0o755)

@@ -13,6 +13,7 @@ from tests.flow.scripted import ACME, OLD, World
 from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.http import Feed
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
+from vcproxy.core.nodes import Sight
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.host.shared import Hubs
 
@@ -150,6 +151,9 @@ class Registry:
     def owner(self, namespace: HostName) -> tuple[TenantId, VirtualName] | None:
         tenant, _, name = namespace.partition("-")
         return (TenantId(tenant), VirtualName(name)) if namespace in self.namespaces else None
+
+    def sight(self, view: TenantView) -> Sight:
+        return Sight(view.nodes)
 
     async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None:
         host = f"{tenant}-{name}"

@@ -9,15 +9,21 @@ from typing import Any
 from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
 
+from tests.policies import KeptPolicies
 from vcproxy.access.authenticator import LiveRevocations, TokenAuthenticator
+from vcproxy.access.chain import Chain
 from vcproxy.access.keys import Keys
 from vcproxy.access.limits import Limits
+from vcproxy.access.refresh import Refresher
 from vcproxy.access.sealing import Sealer
 from vcproxy.access.tokens import Issuer
+from vcproxy.core import status
+from vcproxy.core.caller import Caller
 from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.http import Pipe, Reply
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
-from vcproxy.core.view import NamespaceInfo, Phase, TenantView
+from vcproxy.core.nodes import Sight
+from vcproxy.core.view import ClassLists, NamespaceInfo, Phase, TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
 from vcproxy.host.shared import Hubs
@@ -36,6 +42,10 @@ class Answer:
         self._chunks = chunks if chunks is not None else [json.dumps(body).encode()]
         self.headers: Mapping[str, str] = CIMultiDict({"Warning": warning} if warning else {})
         self.closed = False
+
+    @property
+    def certificate(self) -> bytes:
+        return b""
 
     def getall(self, name: str) -> list[str]:
         return [self.headers[name]] if name in self.headers else []
@@ -108,6 +118,7 @@ class ScriptedCall:
     """A client's request."""
 
     request_id = "id"
+    certificate = b""
 
     def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         self.method, self.target, self._headers, self._body = method, target.encode(), headers, body
@@ -121,6 +132,9 @@ class ScriptedCall:
 
     def items(self) -> list[tuple[str, str]]:
         return [(key.lower(), value) for key, value in self._headers]
+
+    def begins(self, prefix: bytes) -> bool:
+        return any(key.lower().encode().startswith(prefix) for key, _ in self._headers)
 
     async def read(self, limit: int) -> bytes:
         return self._body[:limit]
@@ -139,6 +153,9 @@ class ScriptedRegistry:
     def tenant(self, tenant: TenantId) -> TenantView | None:
         return self.view if tenant == ACME else None
 
+    def sight(self, view: TenantView) -> Sight:
+        return Sight(view.nodes)
+
     async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None:
         return None
 
@@ -156,6 +173,9 @@ class ScriptedChanges:
     def namespaces(self) -> Mapping[VirtualName, NamespaceInfo] | None:
         return self._view.namespaces
 
+    def classes(self) -> ClassLists | None:
+        return self._view.classes
+
     async def changed(self) -> None:
         await asyncio.Event().wait()
 
@@ -166,23 +186,37 @@ class ScriptedChanges:
 _SECRET = Keys.generate()
 
 
+class Nobody:
+    """Knows no token."""
+
+    async def review(
+        self, token: str, tenant: TenantId, audiences: tuple[str, ...], now: float
+    ) -> tuple[Caller, tuple[str, ...]]:
+        raise status.unauthorized()
+
+
 class World:
     """A flow before a scripted host, and a client of acme's administrator."""
 
     def __init__(self, *answers: Answer, namespaces: tuple[str, ...] = ("web",), phase: Phase = Phase.ACTIVE) -> None:
         self.host = ScriptedHost(*answers)
+        self.policies = KeptPolicies()
         self.registry = ScriptedRegistry(*namespaces, phase=phase)
         keys = Keys.from_secret(_SECRET)
         self.issuer = Issuer(keys)
         self.token = self.issuer.issue(ACME, "uid-1", "ann", ("tenant:admin",), 600, time.time())[0]
         catalog = Catalog(self.host, address="cluster:443")
-        catalog.versions = frozenset({("", "v1"), ("apps", "v1"), ("authentication.k8s.io", "v1")})
+        groups = ("", "apps", "authentication.k8s.io", "authorization.k8s.io", "rbac.authorization.k8s.io")
+        catalog.versions = frozenset((group, "v1") for group in groups)
         self.hubs = Hubs(self.host, self.registry, timeout=5.0)
         self.flow = Flow(
-            authenticator=TokenAuthenticator(lambda: keys, LiveRevocations()),
+            authenticator=Chain([TokenAuthenticator(lambda: keys, LiveRevocations())]),
+            refresher=Refresher(lambda: keys, LiveRevocations()),
             registry=self.registry,
+            policies=self.policies,
             changes=ScriptedChanges,
             catalog=catalog,
+            reviewer=Nobody(),
             hubs=self.hubs,
             upstream=self.host,
             tunnels=self.host,

@@ -34,7 +34,9 @@ async def test_a_create_goes_up_and_its_answer_down() -> None:
 
 async def test_headers_of_identity_and_the_clients_own_never_pass() -> None:
     world = World(Answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": []}))
-    await world.ask("GET", PODS, Impersonate_User="root", X_Remote_User="root", Cookie="a=b", User_Agent="kubectl/1.37")
+    acting = {"Impersonate_User": "root", "Impersonate_Group": "tenant:admin"}
+    await world.ask("GET", PODS, **acting, X_Remote_User="root", Cookie="a=b", User_Agent="kubectl/1.37")
+    assert world.host.header(0, "Impersonate-User") == "vcproxy:tenant:acme"
     sent = {key for key, _ in world.host.requests[0].headers}
     assert sent == {
         "Accept",
@@ -178,7 +180,14 @@ async def test_who_am_i_asks_nobody() -> None:
         ("GET", PODS, None, {"Authorization": "Bearer x"}, 401),
         ("GET", PODS, None, {"Authorization": "Bearer "}, 401),
         ("GET", "/api/v1/../x", None, {}, 400),
-        ("GET", "/api/v1/nodes", None, {}, 404),
+        ("GET", "/api/v1/nodes/a/status", None, {}, 404),
+        ("GET", "/api/v1/nodes?fieldSelector=spec.podCIDR%3Dx", None, {}, 400),
+        ("GET", "/api/v1/nodes?labelSelector=!!", None, {}, 400),
+        ("GET", "/api/v1/nodes?watch=1&fieldSelector=x%3Dy", None, {}, 400),
+        ("PATCH", "/api/v1/nodes/a", {}, {"Content-Type": "application/merge-patch+json"}, 403),
+        ("PUT", "/api/v1/nodes/a", {}, {}, 403),
+        ("POST", "/api/v1/nodes", {"metadata": {"name": "a"}}, {}, 403),
+        ("DELETE", "/api/v1/nodes", None, {}, 403),
         ("GET", f"{PODS}/a/exec", None, {}, 400),
         ("POST", "/api/v1/namespaces/gone/pods/a/exec", None, {"Upgrade": "SPDY/3.1"}, 404),
         ("GET", "/api/v1/namespaces/gone/services/a/proxy/", None, {}, 404),

@@ -143,6 +143,13 @@ async def test_a_page_shows_the_tenants_paths() -> None:
     assert reply.body == b'<a href="/api/v1/namespaces/web/pods/a/proxy/x">x</a>'
 
 
+async def test_a_page_asked_for_by_the_path_of_the_tenant_leads_back_there() -> None:
+    world = World(Page(200, b'<a href="/api/v1/namespaces/acme-web/pods/a/proxy/x">x</a>', Content_Type="text/html"))
+    reply = await world.reply("GET", "/t/acme/api/v1/namespaces/web/pods/a/proxy/")
+    assert world.host.asked == ["GET /api/v1/namespaces/acme-web/pods/a/proxy/"]
+    assert reply.body == b'<a href="/t/acme/api/v1/namespaces/web/pods/a/proxy/x">x</a>'
+
+
 @pytest.mark.parametrize("path", ["/../x", "/%2e%2e/x", "//x", "/a%2fb", "/a%5cb"])
 async def test_a_path_behind_a_proxy_is_canonical(path: str) -> None:
     world = World()

@@ -285,6 +285,8 @@ def _selected(document: Object, query: Mapping[str, str]) -> bool:
     metadata = document["metadata"]
     label, _, value = query.get("labelSelector", "").partition("=")
     labels = metadata.get("labels") or {}
+    if label.startswith("!"):
+        return label[1:] not in labels
     if label and (label not in labels or (value and labels[label] != value)):
         return False
     wanted = query.get("fieldSelector", "").partition("=")[2]

@@ -48,3 +48,14 @@ async def test_only_foreign_finalizers_are_taken_off_and_only_from_the_object_th
     host.remove("configmaps", "one", "acme-web")
     await mine._strip(held)
     assert (host.find("configmaps", "two", "acme-web") or {})["metadata"]["finalizers"] == ["orphan"]
+
+
+async def test_secrets_are_looked_for_but_not_in_the_system_namespace() -> None:
+    host = FakeHost()
+    world = World(host, lambda tenant: None, lambda role: None, timing=Timing())
+    mine = Bindings(HostApi(host), world, [("", "v1", "secrets")])
+    for space in ("acme-web", "acme-vcproxy"):
+        metadata = {"name": "x", "namespace": space, "finalizers": ["example.com/a"]}
+        host.put(CORE, "secrets", {"metadata": metadata})
+    assert len(await mine._held(WEB)) == 1
+    assert await mine._held(HostName("acme-vcproxy")) == []

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from vcproxy.cli import main
 from vcproxy.cli.credentials import document, merged, write_private
+from vcproxy.cli.grants import question
 from vcproxy.core.names import TenantId
+from vcproxy.core.rbac import Attributes
 
 ACME = TenantId("acme")
 
@@ -26,7 +29,7 @@ def ran(*words: str) -> tuple[int, str]:
 def test_help_names_every_command() -> None:
     code, said = ran("--help")
     assert code == 0
-    for command in ("serve", "install", "uninstall", "tenant", "kubeconfig", "token", "explain", "config", "version"):
+    for command in ("serve", "install", "uninstall", "tenant", "kubeconfig", "token", "explain", "grant", "who-can"):
         assert command in said
 
 
@@ -40,7 +43,16 @@ def test_the_version_waits_for_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("words", [("nope",), ("tenant", "create"), ("tenant", "create", "No-Id"), ("explain", "GET")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nope",),
+        ("tenant", "create"),
+        ("tenant", "create", "No-Id"),
+        ("explain", "GET"),
+        ("grant", "acme", "tenant-view"),
+    ],
+)
 def test_wrong_use_is_2(words: tuple[str, ...]) -> None:
     code, said = ran(*words)
     assert code == 2
@@ -100,3 +112,43 @@ def test_merging_replaces_what_has_the_same_name_and_keeps_the_rest() -> None:
     assert [entry["name"] for entry in twice["users"]] == ["vcproxy-globex", "vcproxy-acme"]
     assert twice["users"][1]["user"]["token"] == "new"
     assert twice["current-context"] == "vcproxy-acme"
+
+
+def test_a_login_of_several_clusters_gets_a_context_in_each_and_no_token() -> None:
+    mine = {"users": [{"name": "ann", "user": {"exec": {}}}]}
+    once = merged(mine, document(ACME, "admin", None, "https://a:1/t/acme", "", "ann"))
+    twice = merged(once, document(TenantId("globex"), "admin", None, "https://a:1/t/globex", "", "ann"))
+    assert twice["users"] == mine["users"]
+    assert [entry["context"]["user"] for entry in twice["contexts"]] == ["ann", "ann"]
+    assert [entry["cluster"]["server"] for entry in twice["clusters"]] == ["https://a:1/t/acme", "https://a:1/t/globex"]
+
+
+def test_a_login_of_ones_own_goes_without_a_token() -> None:
+    code, said = ran("kubeconfig", "acme", "--login", "ann", "--group", "devs")
+    assert (code, "makes no token" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("what", "asked"),
+    [
+        ("pods", Attributes("get", "", "pods", "log", "web")),
+        ("pods/api-1", Attributes("get", "", "pods", "log", "web", "api-1")),
+        ("deployments", Attributes("get", "apps", "deployments", "log", "web")),
+        ("events", Attributes("get", "", "events", "log", "web")),
+        ("widgets.example.com/a", Attributes("get", "example.com", "widgets", "log", "web", "a")),
+        ("*", Attributes("get", "*", "*", "log", "web")),
+        ("/metrics", Attributes("get", path="/metrics")),
+    ],
+)
+def test_who_can_is_asked_in_kubectls_notation(what: str, asked: Attributes) -> None:
+    assert question("get", what, "web", "log") == asked
+
+
+def test_granting_to_nobody_is_wrong_use() -> None:
+    code, said = ran("grant", "acme", "tenant-view")
+    assert (code, "say whom" in said) == (2, True)
+
+
+def test_a_kind_that_nobody_knows_needs_its_group() -> None:
+    with pytest.raises(click.UsageError, match=r"widgets\.GROUP"):
+        question("get", "widgets", "", "")

@@ -91,3 +91,17 @@ def test_every_setting_says_why() -> None:
     assert {one["path"] for one in config.shown(HEAD | {"limits": {"drain": "7s"}}) if one["value"] == "7s"} == {
         "limits.drain"
     }
+
+
+def test_the_webhook_is_reached_by_url_or_by_service_not_both() -> None:
+    service = "vcproxy-system/vcproxy-webhook:443"
+    assert config.parse({**HEAD, "webhook": {"service": service}}).webhook.service == (
+        "vcproxy-system",
+        "vcproxy-webhook",
+        443,
+    )
+    both = {"service": service, "url": "https://192.0.2.10:9443"}
+    assert problems({**HEAD, "webhook": both}) == ["webhook.url and webhook.service: give one of them"]
+    assert problems({**HEAD, "webhook": {"service": "here"}})
+    assert problems({**HEAD, "pods": {"nameserver": "dns.example.com"}})
+    assert config.parse({**HEAD, "pods": {"nameserver": "10.96.0.10"}}).pods.nameserver == "10.96.0.10"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.shell.fakehost import FakeHost, refused, until
 from vcproxy.core.hosting import HostRequest, HostResponse
-from vcproxy.core.names import TenantId
+from vcproxy.core.names import TENANT_LABEL, TenantId
 from vcproxy.core.status import bad_gateway
 from vcproxy.tenants import bindings, controller
 from vcproxy.tenants.controller import Controller, Term
@@ -524,3 +524,87 @@ async def test_a_controller_leads_works_and_gives_the_lease_back() -> None:
     lease = host.find("leases", "vcproxy-controller", "vcproxy-system")
     assert lease is not None
     assert lease["spec"]["holderIdentity"] == ""
+
+
+async def test_a_namespace_that_lost_its_owners_label_gets_it_back_by_its_binding() -> None:
+    host = installed()
+    async with running(host):
+        tenant(host, profile="soft")
+        await until(lambda: complete(host))
+        space(host, "acme-web")
+        await until(lambda: "acme-web" in bound(host))
+        for labels in ({}, {"vcproxy.io/tenant": "globex"}, {"other": "label"}):
+            host.put(CORE, "namespaces", {"metadata": {"name": "acme-web", "labels": labels}})
+            await until(lambda: label_of(host, "acme-web") == "acme")
+        for name in OWN:
+            host.put(CORE, "namespaces", {"metadata": {"name": name, "labels": {}}})
+        await until(lambda: all(label_of(host, name) == "acme" for name in OWN))
+        system = host.find("namespaces", "acme-vcproxy")
+        assert system is not None
+        assert system["metadata"]["labels"]["vcproxy.io/hidden"] == "true"
+
+
+async def test_a_namespace_that_only_has_the_prefix_is_not_taken() -> None:
+    host = installed()
+    async with running(host):
+        tenant(host)
+        await until(lambda: complete(host))
+        space(host, "acme-looks", None)
+        binding = {"name": "vcproxy:tenant", "namespace": "acme-looks"}
+        subject = {"kind": "User", "name": "vcproxy:tenant:other"}
+        host.put(RBAC, "rolebindings", {"metadata": binding, "roleRef": {}, "subjects": [subject]})
+        space(host, "acme-web")
+        await until(lambda: "acme-web" in bound(host))
+        assert label_of(host, "acme-looks") is None
+
+
+async def test_the_system_namespace_is_hidden_again() -> None:
+    host = installed()
+    async with running(host):
+        tenant(host)
+        await until(lambda: complete(host))
+        space(host, "acme-vcproxy")
+        await until(
+            lambda: "vcproxy.io/hidden" in (host.find("namespaces", "acme-vcproxy") or {})["metadata"]["labels"]
+        )
+
+
+def label_of(host: FakeHost, name: str) -> str | None:
+    found = host.find("namespaces", name) or {"metadata": {}}
+    label: str | None = (found["metadata"].get("labels") or {}).get("vcproxy.io/tenant")
+    return label
+
+
+def definition_of_acme() -> dict[str, Any]:
+    metadata = {"name": "things.acme-example.com", "labels": {TENANT_LABEL: "acme"}}
+    spec = {"group": "acme-example.com", "names": {"plural": "things"}, "versions": [{"name": "v1", "served": True}]}
+    return {"metadata": metadata, "spec": spec}
+
+
+async def test_rights_to_the_kinds_of_a_tenant_that_are_changed_or_removed_are_put_back() -> None:
+    host = installed()
+    host.put("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", definition_of_acme())
+    kinds, name = ("clusterroles", "clusterrolebindings"), "vcproxy:apis:acme"
+
+    def said(kind: str) -> tuple[Any, ...]:
+        found = host.find(kind, name) or {}
+        return tuple(found.get(key) for key in ("rules", "aggregationRule", "subjects", "roleRef"))
+
+    async with running(host):
+        tenant(host)
+        await until(lambda: complete(host) and all(host.find(kind, name) for kind in kinds))
+        before = {kind: said(kind) for kind in kinds}
+        for kind in kinds:
+            host.remove(kind, name)
+            await until(lambda kind=kind: said(kind) == before[kind])  # type: ignore[misc]
+        damages: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("clusterroles", {"rules": []}),
+            ("clusterroles", {"aggregationRule": {"clusterRoleSelectors": [{}]}}),
+            ("clusterrolebindings", {"subjects": []}),
+            ("clusterrolebindings", {"roleRef": {"kind": "ClusterRole", "name": "other"}}),
+        )
+        for kind, damage in damages:
+            host.put(RBAC, kind, {**(host.find(kind, name) or {}), **damage})
+            await until(lambda kind=kind: said(kind) == before[kind])  # type: ignore[misc]
+        host.remove("customresourcedefinitions", "things.acme-example.com")
+        await until(lambda: not any(host.find(kind, name) for kind in kinds))

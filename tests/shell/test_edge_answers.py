@@ -432,6 +432,46 @@ async def test_a_stream_that_breaks_off_leaves_no_last_chunk() -> None:
         await until(lambda: stream.closes == 1)
 
 
+class Download:
+    """A stream with an end of its own, that comes when it is let."""
+
+    def __init__(self) -> None:
+        self.go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"one"
+        await self.go
+        yield b"two"
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_download_that_ends_within_the_drain_is_whole() -> None:
+    stream = Download()
+    async with served(Open(Reply(200, stream=stream, finite=True)), drain=3.0) as server, client(server) as one:
+        await one.send(request())
+        await one.until(b"one\r\n")
+        draining = asyncio.create_task(server.drain())
+        await asyncio.sleep(0.1)
+        stream.go.set_result(None)
+        assert (await one.all()).endswith(b"3\r\ntwo\r\n0\r\n\r\n")
+        await asyncio.wait_for(draining, 1)
+    assert stream.closed
+
+
+async def test_a_download_that_outlasts_the_drain_does_not_look_whole() -> None:
+    stream = Download()
+    async with served(Open(Reply(200, stream=stream, finite=True)), drain=0.2) as server, client(server) as one:
+        await one.send(request())
+        await one.until(b"one\r\n")
+        await asyncio.wait_for(server.drain(), 1)
+        with contextlib.suppress(ConnectionError):
+            assert b"0\r\n\r\n" not in await one.all()
+        await until(lambda: stream.closed)
+
+
 @pytest.mark.parametrize("how", ["drain", "connection_lost"])
 async def test_a_stream_that_is_ended_before_its_first_step_is_closed(how: str) -> None:
     stream = Stream(b"one", last=False)

@@ -18,7 +18,13 @@ def test_the_example_configuration_is_valid() -> None:
 
 def test_the_deployments_configuration_is_valid() -> None:
     documents = list(yaml.safe_load_all((ROOT / "config" / "deployment.yaml").read_text()))
-    assert [one["kind"] for one in documents] == ["ConfigMap", "Deployment", "Service", "PodDisruptionBudget"]
+    assert [one["kind"] for one in documents] == [
+        "ConfigMap",
+        "Deployment",
+        "Service",
+        "Service",
+        "PodDisruptionBudget",
+    ]
     assert config.parse(yaml.safe_load(documents[0]["data"]["configuration.yaml"])).operations == ("0.0.0.0", 8080)
 
 

@@ -1,10 +1,5 @@
 """What is made for a tenant."""
 
-from importlib import resources
-
-import yaml
-
-from vcproxy.core import kinds
 from vcproxy.core.names import TenantId
 from vcproxy.tenants.manifests import Advertised, endpoint_slice, own_namespaces, service
 
@@ -31,18 +26,3 @@ def test_the_service_leads_to_the_advertised_address() -> None:
     assert path == "/api/v1/namespaces/acme-default/services/kubernetes"
     assert "selector" not in body["spec"]
     assert body["spec"]["ports"] == [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 8443}]
-
-
-def test_the_proxy_may_watch_each_kind_that_tenants_watch_but_secrets() -> None:
-    text = resources.files("vcproxy.manifests").joinpath("30-proxy-rights.yaml").read_text()
-    reader = next(one for one in yaml.safe_load_all(text) if one["metadata"]["name"] == "vcproxy:reader")
-    granted = {
-        (group, resource)
-        for rule in reader["rules"]
-        for group in rule.get("apiGroups", ())
-        for resource in rule.get("resources", ())
-        if {"list", "watch"} <= set(rule["verbs"])
-    }
-    served = {row.key for row in kinds.served() if {"list", "watch"} <= row.verbs}
-    assert granted == (served - {("", "secrets")}) | {("vcproxy.io", "tenants")}
-    assert not any("secrets" in rule.get("resources", ()) or "*" in str(rule) for rule in reader["rules"][:-1])

@@ -37,3 +37,16 @@ async def test_changes_are_told_once_and_what_does_not_count_is_absent() -> None
         ("d", None, 8),
     ]
     assert dict(mirror.items) == {("s", "d"): 8}
+
+
+async def test_objects_are_kept_by_the_name_that_they_came_with_although_parsing_changes_them() -> None:
+    def parse(document: dict[str, Any]) -> int:
+        document["metadata"]["namespace"] = "the same for all"
+        return int(document["value"])
+
+    mirror: Mirror[int] = Mirror(Scripted(), "/x", parse, lambda key, before, after: None)
+    mirror.deliver(Event("ADDED", item("a", 1)))
+    mirror.deliver(Event("ADDED", {"metadata": {"name": "a", "namespace": "t"}, "value": 2}))
+    assert dict(mirror.items) == {("s", "a"): 1, ("t", "a"): 2}
+    mirror.deliver(Event("DELETED", item("a", 1)))
+    assert dict(mirror.items) == {("t", "a"): 2}

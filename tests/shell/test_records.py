@@ -32,6 +32,7 @@ def test_records_survive_the_way_through_a_config_map() -> None:
         "expires": "1970-01-01T00:16:40.000000Z",
         "revoked": "1970-01-01T00:03:20.000000Z",
         "tenantUid": "uid-1",
+        "kind": "token",
     }
 
 

@@ -14,14 +14,37 @@ from vcproxy.core import status
 from vcproxy.core.names import HostName, TenantId, VirtualName
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase
+from vcproxy.tenants.authorities import Authority, Kept
+from vcproxy.tenants.namespaces import EARLY_SECONDS
 from vcproxy.tenants.reflector import Timing
-from vcproxy.tenants.registry import ABSENT_SECONDS, EARLY_SECONDS, GONE_SECONDS, Registry
+from vcproxy.tenants.registry import GONE_SECONDS, Registry
 from vcproxy.tenants.subscriptions import NamespaceAdded, NamespaceRemoved, TenantChanged
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
 WEB = VirtualName("web")
 FAST = Timing(first_pause=0.001, longest_pause=0.002)
 VCPROXY = "/apis/vcproxy.io/v1alpha1"
+
+LOOKUP = "GET /api/v1/namespaces/acme-web"
+MADE = b'{"metadata": {"name": "acme-web", "labels": {"vcproxy.io/tenant": "acme"}}}'
+
+
+class Late(Answer):
+    """An answer whose body comes when it is set free."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status, [])
+        self.free = asyncio.Event()
+        self._answer = answer
+
+    async def read(self, limit: int) -> bytes:
+        await self.free.wait()
+        return await self._answer.read(limit)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        await self.free.wait()
+        async for chunk in self._answer.chunks():
+            yield chunk
 
 
 class Clock:
@@ -63,7 +86,7 @@ async def test_it_is_synced_when_all_is_listed_and_says_why_not() -> None:
     host = FakeHost()
     registry = Registry(host, timing=FAST)
     assert not registry.synced
-    assert len(registry.reasons()) == 4
+    assert len(registry.reasons()) == 10
     async with running(host) as live:
         assert live.synced
         assert live.reasons() == []
@@ -129,12 +152,10 @@ async def test_a_namespace_that_no_event_told_of_is_asked_once_for_all() -> None
     host = FakeHost()
     async with running(host) as registry:
         host.end_watches()
-        host.fail["GET /api/v1/namespaces/acme-web"] = [
-            Answer(200, [b'{"metadata": {"name": "acme-web", "labels": {"vcproxy.io/tenant": "acme"}}}'])
-        ]
+        host.fail[LOOKUP] = [Answer(200, [MADE])]
         found = await asyncio.gather(*(registry.namespace(ACME, WEB, 1.0) for _ in range(5)))
         assert all(isinstance(item, NamespaceInfo) for item in found)
-        assert host.fail["GET /api/v1/namespaces/acme-web"] == []
+        assert host.fail[LOOKUP] == []
         assert host.log == []
 
 
@@ -147,33 +168,47 @@ async def test_a_known_namespace_costs_no_request() -> None:
 
 
 @pytest.mark.parametrize("document", [None, space("acme-web", None), space("acme-web", "globex")])
-async def test_absence_is_believed_for_a_moment(document: dict[str, Any] | None) -> None:
-    host, clock = FakeHost(), Clock()
+async def test_absence_is_asked_for_each_time(document: dict[str, Any] | None) -> None:
+    """Its event may come late, and another replica may have made it: what was absent may be there a moment later."""
+    host = FakeHost()
     if document is not None:
         host.put("/api/v1", "namespaces", document)
-    async with running(host, clock=clock) as registry:
-        for _ in range(3):
-            assert await registry.namespace(ACME, WEB, 1.0) is None
-        assert len(host.log) == 1
-        clock.time += ABSENT_SECONDS + 0.01
-        assert await registry.namespace(ACME, WEB, 1.0) is None
-        assert len(host.log) == 2
+    async with running(host) as registry:
+        host.end_watches()
+        assert [await registry.namespace(ACME, WEB, 1.0) for _ in range(2)] == [None, None]
+        host.fail[LOOKUP] = [Answer(200, [MADE])]
+        assert await registry.namespace(ACME, WEB, 1.0) is not None
 
 
-async def test_an_event_ends_the_belief_in_absence() -> None:
-    host, clock = FakeHost(), Clock()
-    async with running(host, clock=clock) as registry:
-        assert await registry.namespace(ACME, WEB, 1.0) is None
+async def test_who_comes_while_the_host_is_asked_does_not_take_an_older_no() -> None:
+    host, late = FakeHost(), Late(refused(404, "NotFound"))
+    async with running(host) as registry:
+        host.fail[LOOKUP] = [late, Answer(200, [MADE])]
+        first = asyncio.create_task(registry.namespace(ACME, WEB, 1.0))
+        await settle()
+        second = asyncio.create_task(registry.namespace(ACME, WEB, 1.0))
+        await settle()
+        late.free.set()
+        assert await first is None
+        assert await second is not None
+
+
+async def test_an_event_ends_what_was_found_before_it() -> None:
+    host = FakeHost()
+    async with running(host) as registry:
+        host.fail[LOOKUP] = [Answer(200, [MADE])]
+        assert await registry.namespace(ACME, WEB, 1.0) is not None
         host.put("/api/v1", "namespaces", space("acme-web"))
         await settle()
-        assert await registry.namespace(ACME, WEB, 1.0) is not None
+        host.remove("namespaces", "acme-web")
+        await settle()
+        assert await registry.namespace(ACME, WEB, 1.0) is None
 
 
 async def test_an_early_answer_is_not_believed_for_ever() -> None:
     host, clock = FakeHost(), Clock()
-    answer = b'{"metadata": {"name": "acme-web", "labels": {"vcproxy.io/tenant": "acme"}}}'
     async with running(host, clock=clock) as registry:
-        host.fail["GET /api/v1/namespaces/acme-web"] = [Answer(200, [answer])]
+        host.fail[LOOKUP] = [Answer(200, [MADE])]
         assert await registry.namespace(ACME, WEB, 1.0) is not None
         assert await registry.namespace(ACME, WEB, 1.0) is not None
         clock.time += EARLY_SECONDS + 0.01
@@ -188,16 +223,16 @@ async def test_the_system_namespace_is_nobodys() -> None:
         assert host.log == []
 
 
-async def test_a_host_that_does_not_say_is_an_error_of_the_way() -> None:
+@pytest.mark.parametrize(
+    ("step", "code"), [(refused(403, "Forbidden"), 502), (status.timed_out(), 504), (Answer(200, [None]), 504)]
+)
+async def test_a_host_that_does_not_say_is_an_error_of_the_way(step: Answer | ApiError, code: int) -> None:
     host = FakeHost()
-    line = "GET /api/v1/namespaces/acme-web"
     async with running(host) as registry:
-        for step, code in ((refused(403, "Forbidden"), 502), (status.timed_out(), 504), (Answer(200, [None]), 504)):
-            host.fail[line] = [step]
-            with pytest.raises(ApiError) as caught:
-                await registry.namespace(ACME, WEB, 0.02)
-            assert caught.value.status.code == code
-            registry._flights.clear()
+        host.fail[LOOKUP] = [step]
+        with pytest.raises(ApiError) as caught:
+            await registry.namespace(ACME, WEB, 0.02)
+        assert caught.value.status.code == code
 
 
 async def test_a_subscriber_hears_of_its_own_tenant_only() -> None:
@@ -233,7 +268,7 @@ async def test_a_namespace_made_anew_is_removed_and_added() -> None:
 
 
 def _reborn() -> Any:
-    from vcproxy.tenants.registry import OwnedNamespace
+    from vcproxy.tenants.namespaces import OwnedNamespace
 
     first = OwnedNamespace(ACME, WEB, "uid-a", NamespaceInfo(1.0, "1"))
     return ("", "acme-web"), first, OwnedNamespace(ACME, WEB, "uid-b", NamespaceInfo(2.0, "2"))
@@ -308,3 +343,31 @@ async def test_the_owner_of_a_namespace_is_known_for_a_while_after_it_went() -> 
         assert registry.owner(HostName("acme-web")) == (ACME, WEB)
         clock.time += GONE_SECONDS + 1
         assert registry.owner(HostName("acme-web")) is None
+
+
+async def test_grants_are_told_when_they_change_and_when_the_tenant_goes() -> None:
+    host, told = FakeHost(), list[tuple[str, int]]()
+    granted = [{"role": "tenant-view", "users": ["ann"]}]
+    host.put(VCPROXY, "tenants", tenant(grants=granted))
+    host.put(VCPROXY, "tenants", tenant("globex"))
+    async with running(host, on_grants=lambda name, found: told.append((name, len(found.grants) if found else 0))):
+        host.put(VCPROXY, "tenants", tenant(grants=granted, displayName="Acme"))
+        host.put(VCPROXY, "tenants", tenant(grants=granted * 2))
+        await until(lambda: len(told) == 2)
+        host.remove("tenants", "acme")
+        await until(lambda: len(told) == 3)
+    assert told == [("acme", 1), ("acme", 2), ("acme", 0)]
+
+
+async def test_the_authorities_of_a_tenant_are_told_when_they_come_change_and_go() -> None:
+    host, told = FakeHost(), []
+    first = Kept(ACME, "u", (Authority(1, "one", 1e9),))
+    both = Kept(ACME, "u", (*first.authorities, Authority(2, "two", 2e9)))
+    stranger = first.document() | {"metadata": {"name": "authority-acme", "namespace": "vcproxy-system"}}
+    async with running(host, on_authorities=lambda tenant, found: told.append((tenant, found))):
+        for document in (stranger, first.document(), both.document()):
+            host.put("/api/v1", "configmaps", document)
+        await until(lambda: told[-1:] == [(ACME, both)])
+        host.remove("configmaps", "authority-acme", "vcproxy-system")
+        await until(lambda: told[-1] == (ACME, None))
+    assert told == [(ACME, first), (ACME, both), (ACME, None)]

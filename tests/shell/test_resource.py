@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcproxy.core.nodes import selection
 from vcproxy.core.view import Phase
 from vcproxy.tenants.resource import Condition, parse, status_of, timestamp
 
@@ -24,6 +25,7 @@ def test_a_whole_tenant_is_read() -> None:
             "spec": {
                 "profile": "soft",
                 "suspended": True,
+                "nodes": {"matchLabels": {"pool": "gpu"}},
                 "allowedClasses": {"storage": ["fast"], "volumeAttributes": ["gold"], "priority": ["high"]},
             },
             "status": {"phase": "Active", "namespaces": 4, "observedGeneration": 2, "conditions": [{"type": "Ready"}]},
@@ -33,6 +35,7 @@ def test_a_whole_tenant_is_read() -> None:
     assert (found.id, found.uid, found.generation, found.finalizers) == ("acme", "u", 3, ("a",))
     assert (found.profile, found.suspended, found.phase) == ("soft", True, Phase.SUSPENDED)
     assert found.classes.storage == {"fast"}
+    assert found.nodes == selection({"matchLabels": {"pool": "gpu"}}, 7)
     assert found.classes.volume_attributes == {"gold"}
     assert (found.status.phase, found.status.namespaces, found.status.observed_generation) == ("Active", 4, 2)
     assert found.path == "/apis/vcproxy.io/v1alpha1/tenants/acme"
@@ -53,7 +56,7 @@ def test_no_odd_spec_or_status_raises_and_odd_profiles_are_hard(spec: Any, statu
 
 @given(JSON, JSON)
 def test_no_odd_field_raises(profile: Any, lists: Any) -> None:
-    spec = {"profile": profile, "allowedClasses": {"storage": lists, "priority": [lists]}}
+    spec = {"profile": profile, "allowedClasses": {"storage": lists, "priority": [lists]}, "nodes": lists}
     status = {"conditions": [lists, {"type": profile}], "namespaces": profile}
     assert parse({"metadata": {"name": "acme"}, "spec": spec, "status": status}) is not None
 

@@ -1,24 +1,69 @@
-"""Who is calling, by a vcproxy token: verified once, remembered by the whole text, refused when it no longer counts.
+"""Who is calling: what every authenticator is, and the one for vcproxy's own tokens.
 
-A token costs a signature check the first time and a dictionary look-up after that. Expiry and revocation are looked at
-every time, so neither cache can make a token live longer.
+A vcproxy token costs a signature check the first time and a dictionary look-up after that: verified once, remembered by
+the whole text, refused when it no longer counts. Expiry and revocation are looked at every time, so neither cache can
+make a token live longer.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeVar
 
+import msgspec
+
 from vcproxy.access.keys import Keys
 from vcproxy.access.records import TokenRecords
-from vcproxy.access.tokens import CLOCK_SKEW, InvalidTokenError, VerifiedToken, verify
+from vcproxy.access.tokens import CLOCK_SKEW, ISSUER, InvalidTokenError, VerifiedToken, issuer_of, verify
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
+from vcproxy.core.status import ApiError
+from vcproxy.core.view import TenantView
 
 CACHE_LIMIT: Final = 8192
 """Verified tokens that are remembered: at 2 KiB each, 16 MiB."""
 REFUSED_LIMIT: Final = 2048
 
+K = TypeVar("K")
 V = TypeVar("V")
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What a request brought to say who sends it."""
+
+    token: str = ""
+    """Of the one Authorization header; "" where there was none."""
+    certificate: bytes = b""
+    """The TLS client's certificate, whose key TLS has seen it use, and those it sent with it: DER, in that order."""
+    tenant: str = ""
+    """The tenant named by `/t/<id>/` or the host name; "" where none was."""
+
+
+class Authenticator(Protocol):
+    """One way to tell who is calling. What is kept is bounded and never outlives the credential."""
+
+    def recall(self, credential: Credential, now: float) -> Caller | None:
+        """The caller, where that is known without waiting; else None. Raises ApiError 401 for what is known as bad."""
+        ...
+
+    async def authenticate(self, credential: Credential, now: float) -> Caller | None:
+        """The caller; None where the credential is not of this sort. Raises ApiError 401 where it is and is bad.
+
+        May be awaited outside of any task. `now` is in seconds since the epoch.
+        """
+        ...
+
+
+class Tenants(Protocol):
+    """The tenants there are (tenants.registry.Registry)."""
+
+    def tenant(self, tenant: TenantId) -> TenantView | None: ...
+
+
+class UnreachableIssuerError(ApiError):
+    """401 because whoever would know cannot be asked: who is running already is not ended by it."""
+
+    def __init__(self) -> None:
+        super().__init__(status.unauthorized().status)
 
 
 class Revocations(Protocol):
@@ -48,7 +93,7 @@ class LiveRevocations:
 
 
 class TokenAuthenticator:
-    """Tells callers by their tokens. `keys` is asked each time; while it gives None every token is refused."""
+    """Tells callers by vcproxy tokens. `keys` is asked each time; while it gives None every such token is refused."""
 
     def __init__(
         self,
@@ -66,22 +111,39 @@ class TokenAuthenticator:
         self._verified: dict[str, tuple[VerifiedToken, Caller]] = {}
         self._refused: dict[str, None] = {}
 
-    def authenticate(self, token: str, now: float) -> Caller:
-        """The caller of a token at `now` (seconds since the epoch). Raises ApiError 401, alike for all that is bad."""
+    def recall(self, credential: Credential, now: float) -> Caller | None:
+        """The caller of a token that was verified before and counts now. Raises ApiError 401."""
+        token = credential.token
         verified, caller = self._verified.get(token) or (None, None)
-        if self._keys_provider() is not self._keys or verified is None or caller is None:
-            verified, caller = self._verify(token)
+        if verified is None or caller is None or self._keys_provider() is not self._keys:
+            return None
+        self._check(token, verified, now)
+        return caller
+
+    async def authenticate(self, credential: Credential, now: float) -> Caller | None:
+        """The caller; None for what does not say that vcproxy issued it. Raises ApiError 401."""
+        token = credential.token
+        if not token or issuer_of(token) != ISSUER:
+            return None
+        known = self.recall(credential, now)
+        if known is not None:
+            return known
+        verified, caller = self._verify(token)
+        self._check(token, verified, now)
+        return caller
+
+    def _check(self, token: str, verified: VerifiedToken, now: float) -> None:
+        """Raises ApiError 401 for a token that does not count now, alike for all reasons."""
         if not _current(verified, now):
             self._expire(token, verified, now)
             raise status.unauthorized()
         if self._revocations.refuses(verified.tenant, verified.id, verified.user, verified.issued):
             raise status.unauthorized()
-        return caller
 
     def _expire(self, token: str, verified: VerifiedToken, now: float) -> None:
         self._verified.pop(token, None)
         if verified.expires <= now:
-            _remember(self._refused, token, None, self._refused_limit)
+            remember(self._refused, token, None, self._refused_limit)
 
     def _verify(self, token: str) -> tuple[VerifiedToken, Caller]:
         keys = self._current_keys()
@@ -90,10 +152,10 @@ class TokenAuthenticator:
         try:
             verified = verify(token, keys)
         except InvalidTokenError:
-            _remember(self._refused, token, None, self._refused_limit)
+            remember(self._refused, token, None, self._refused_limit)
             raise status.unauthorized() from None
         entry = verified, _caller(verified)
-        _remember(self._verified, token, entry, self._cache_limit)
+        remember(self._verified, token, entry, self._cache_limit)
         return entry
 
     def _current_keys(self) -> Keys | None:
@@ -111,10 +173,12 @@ def _current(token: VerifiedToken, now: float) -> bool:
 
 
 def _caller(token: VerifiedToken) -> Caller:
-    return Caller(token.tenant, token.tenant_uid, token.user, token.groups, credential_id=token.id)
+    return Caller(
+        token.tenant, token.tenant_uid, token.user, token.groups, credential_id=token.id, expires=token.expires
+    )
 
 
-def _remember(cache: dict[str, V], key: str, value: V, limit: int) -> None:
+def remember(cache: dict[K, V], key: K, value: V, limit: int) -> None:
     """Keep an entry; the oldest goes when there are too many (dictionaries keep their order)."""
     while len(cache) >= limit:
         del cache[next(iter(cache))]

@@ -1,28 +1,11 @@
-"""May this user do this: the rule until tenants have RBAC of their own, and the words of a refusal.
-
-Members of `tenant:admin` may do everything inside their tenant. Everybody else may do what Kubernetes grants every
-authenticated user (ClusterRoles system:discovery, system:basic-user and system:public-info-viewer).
-"""
+"""What is asked of a tenant's rules about a request, and the words of a refusal."""
 
 from typing import Final
 
-import msgspec
-
 from vcproxy.core import status
-from vcproxy.core.caller import Caller
+from vcproxy.core.rbac import Attributes
 from vcproxy.core.request import ApiRequest
 
-ADMIN_GROUP: Final = "tenant:admin"
-
-_OPEN_PATHS: Final = frozenset({"/api", "/apis", "/healthz", "/livez", "/openapi", "/readyz", "/version"})
-_OPEN_PREFIXES: Final = ("/api/", "/apis/", "/openapi/")
-_OPEN_REVIEWS: Final = frozenset(
-    {
-        ("authentication.k8s.io", "selfsubjectreviews"),
-        ("authorization.k8s.io", "selfsubjectaccessreviews"),
-        ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    }
-)
 _CONNECTING: Final = frozenset({"attach", "exec", "portforward"})
 """Who may get a pod may not yet run something in it: these count as `create`, whatever the method (KEP-4006)."""
 _ESCAPES: Final = {
@@ -36,18 +19,6 @@ _ESCAPES: Final = {
     "\t": "\\t",
     "\v": "\\v",
 }
-
-
-class Attributes(msgspec.Struct, frozen=True):
-    """What is asked about, as k8s.io/apiserver's authorizer.Attributes. Without `resource` only verb and path count."""
-
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
 
 
 def attributes(request: ApiRequest) -> Attributes:
@@ -65,12 +36,6 @@ def attributes(request: ApiRequest) -> Attributes:
     )
 
 
-def authorize(caller: Caller, asked: Attributes) -> None:
-    """Nothing if the caller may; else raises ApiError 403 with the text of the API server."""
-    if ADMIN_GROUP not in caller.groups and not _open_to_all(asked):
-        raise denial(caller.user, asked)
-
-
 def denial(user: str, asked: Attributes) -> status.ApiError:
     """The API server's 403 (k8s.io/apiserver: responsewriters.Forbidden, apierrors.NewForbidden)."""
     words = _words(user, asked).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -80,12 +45,6 @@ def denial(user: str, asked: Attributes) -> status.ApiError:
     if asked.name:
         subject = f"{subject} {_quoted(asked.name)}"
     return status.forbidden(f"{subject} is forbidden: {words}", asked.group, asked.resource, asked.name)
-
-
-def _open_to_all(asked: Attributes) -> bool:
-    if asked.resource:
-        return asked.verb == "create" and (asked.group, asked.resource) in _OPEN_REVIEWS and not asked.subresource
-    return asked.verb == "get" and (asked.path in _OPEN_PATHS or asked.path.startswith(_OPEN_PREFIXES))
 
 
 def _words(user: str, asked: Attributes) -> str:

@@ -47,39 +47,37 @@ class Pair(msgspec.Struct, frozen=True):
         return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
 
 
-def make_ca(clock: Clock = now) -> Pair:
+def make_ca(clock: Clock = now, name: str = "vcproxy", days: float = CA_DAYS) -> Pair:
     """A new certificate authority."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vcproxy")])
-    builder = _builder(name, name, key, clock(), CA_DAYS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = builder_of(subject, subject, key, clock(), days)
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(usage, critical=True)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    return _pair(builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256()), key)
+    return pair_of(builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256()), key)
 
 
 def make_serving(ca: Pair, names: Sequence[str], clock: Clock = now) -> Pair:
     """A serving certificate for DNS names and IP addresses. Raises ValueError without any."""
     if not names:
         raise ValueError("a serving certificate needs a name")
-    issuer = x509.load_pem_x509_certificate(ca.certificate)
-    signer = serialization.load_pem_private_key(ca.key, None)
-    if not isinstance(signer, ec.EllipticCurvePrivateKey):
-        raise ValueError("the CA's key is not an ECDSA key")
+    issuer, signer = x509.load_pem_x509_certificate(ca.certificate), signer_of(ca)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    builder = _builder(subject, issuer.subject, key, clock(), SERVING_DAYS)
+    builder = builder_of(subject, issuer.subject, key, clock(), SERVING_DAYS)
     builder = builder.add_extension(x509.SubjectAlternativeName([_name(one) for one in names]), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
-    return _pair(builder.add_extension(authority, critical=False).sign(signer, hashes.SHA256()), key)
+    return pair_of(builder.add_extension(authority, critical=False).sign(signer, hashes.SHA256()), key)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, at: datetime.datetime, days: int
+def builder_of(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, at: datetime.datetime, days: float
 ) -> x509.CertificateBuilder:
+    """A certificate without extensions yet, good for so many days from `at`."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -97,7 +95,16 @@ def _name(text: str) -> x509.GeneralName:
     return x509.DNSName(text)
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+def signer_of(ca: Pair) -> ec.EllipticCurvePrivateKey:
+    """The key with which a CA signs. Raises ValueError."""
+    signer = serialization.load_pem_private_key(ca.key, None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise ValueError("the CA's key is not an ECDSA key")
+    return signer
+
+
+def pair_of(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+    """Both as PEM."""
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

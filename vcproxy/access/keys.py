@@ -68,6 +68,11 @@ class Keys:
         sealing = _rotated(data, SEALING_DOCUMENT, base64.b64encode(secrets.token_bytes(SEALING_KEY_BYTES)).decode())
         return {**data, SIGNING_DOCUMENT: signing, SEALING_DOCUMENT: sealing}
 
+    @property
+    def signing_count(self) -> int:
+        """How many keys' tokens are good."""
+        return len(self._signing)
+
     def signing_key(self) -> ec.EllipticCurvePrivateKey:
         """The active private key: the newest tokens are signed with it."""
         return self._signing[self.active_signing]

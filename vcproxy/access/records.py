@@ -15,6 +15,8 @@ import msgspec
 from vcproxy.core.names import TenantId
 
 REVOKED_USERS: Final = "_revoked-users"
+TOKEN: Final = "token"  # noqa: S105 - a word
+CERTIFICATE: Final = "certificate"
 RECORD_LIMIT: Final = 3000
 """Records in one ConfigMap: its data may hold 1 MiB, a record about 300 bytes."""
 LONGEST_LIFE: Final = 366 * 86400.0
@@ -40,7 +42,10 @@ def tokens_map_name(tenant: TenantId) -> str:
 
 
 class IssuedToken(msgspec.Struct, frozen=True):
-    """What is kept of a token. Times are seconds since the epoch; `revoked` is None for a token that counts."""
+    """What is kept of a token or certificate. Times are seconds since the epoch; `revoked` is None while it counts.
+
+    The `id` of a certificate is its serial number in hexadecimal.
+    """
 
     id: str
     user: str
@@ -49,6 +54,7 @@ class IssuedToken(msgspec.Struct, frozen=True):
     expires: float
     tenant_uid: str
     revoked: float | None = None
+    kind: str = TOKEN
 
     def encode(self) -> str:
         return json.dumps(
@@ -59,8 +65,13 @@ class IssuedToken(msgspec.Struct, frozen=True):
                 "expires": rfc3339(self.expires),
                 "revoked": None if self.revoked is None else rfc3339(self.revoked),
                 "tenantUid": self.tenant_uid,
+                "kind": self.kind,
             }
         )
+
+
+EVERYBODY: Final = ""
+"""Among the revoked users: all of them (no user's name is empty)."""
 
 
 class TokenRecords(msgspec.Struct, frozen=True):
@@ -120,6 +131,15 @@ class TokenRecords(msgspec.Struct, frozen=True):
         }
         return TokenRecords(tokens, {**live.revoked_users, user: now}, live.unreadable)
 
+    def revoke_all(self, now: float) -> "TokenRecords":
+        """With every token of the tenant revoked that was issued up to now, recorded or not."""
+        live = self.without_expired(now)
+        tokens = {
+            key: msgspec.structs.replace(token, revoked=now) if token.revoked is None else token
+            for key, token in live.tokens.items()
+        }
+        return TokenRecords(tokens, {**live.revoked_users, EVERYBODY: now}, live.unreadable)
+
     def without_expired(self, now: float) -> "TokenRecords":
         """Without what no longer matters: expired tokens, and users revoked so long ago that no token is left."""
         tokens = {key: token for key, token in self.tokens.items() if token.expires > now}
@@ -127,11 +147,19 @@ class TokenRecords(msgspec.Struct, frozen=True):
         return TokenRecords(tokens, users, self.unreadable)
 
     def refuses(self, token_id: str, user: str, issued: float) -> bool:
-        """Whether a token whose signature is good was taken back."""
+        """Whether a token or certificate whose signature is good was taken back.
+
+        Where it is recorded the record says when it was issued: a certificate is valid from a while before that.
+        """
         known = self.tokens.get(token_id)
-        if known is not None and known.revoked is not None:
-            return True
-        return token_id in self.unreadable or issued <= self.revoked_users.get(user, float("-inf"))
+        if known is not None:
+            return known.revoked is not None or known.issued <= self._revoked(user)
+        return token_id in self.unreadable or issued <= self._revoked(user)
+
+    def _revoked(self, user: str) -> float:
+        """Up to when what was issued to a user was revoked."""
+        never = float("-inf")
+        return max(self.revoked_users.get(user, never), self.revoked_users.get(EVERYBODY, never))
 
 
 def _token(key: str, text: str) -> IssuedToken:
@@ -145,6 +173,7 @@ def _token(key: str, text: str) -> IssuedToken:
         expires=seconds(entry["expires"]),
         tenant_uid=str(entry.get("tenantUid") or ""),
         revoked=None if revoked is None else seconds(revoked),
+        kind=str(entry.get("kind") or TOKEN),
     )
 
 

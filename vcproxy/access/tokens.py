@@ -24,6 +24,8 @@ __all__ = ["InvalidTokenError", "IssuedToken", "Issuer", "TokenRecords", "Verifi
 
 ISSUER: Final = "vcproxy"
 AUDIENCE: Final = "vcproxy"
+REFRESH_AUDIENCE: Final = "vcproxy:refresh"
+"""Of tokens that are good for nothing but to be exchanged (access.refresh)."""
 ALGORITHM: Final = "ES256"
 TOKEN_LIMIT: Final = 16384
 """Bytes of a token: what is longer is refused unread."""
@@ -58,16 +60,30 @@ class Issuer:
         self._keys = keys
 
     def issue(
-        self, tenant: TenantId, tenant_uid: str, user: str, groups: Iterable[str], life_seconds: float, now: float
+        self,
+        tenant: TenantId,
+        tenant_uid: str,
+        user: str,
+        groups: Iterable[str],
+        life_seconds: float,
+        now: float,
+        *,
+        audience: str = AUDIENCE,
+        token_id: str = "",
     ) -> tuple[str, IssuedToken]:
-        """A token and its record. Raises ValueError for an empty user, too many groups or a life out of bounds."""
+        """A token and its record; without `token_id` with a new id.
+
+        Raises ValueError for an empty user, too many groups or a life out of bounds.
+        """
         wanted = tuple(groups)
         _check_order(tenant_uid, user, wanted, life_seconds)
         issued = round(now, 6)
-        record = IssuedToken(secrets.token_hex(16), user, wanted, issued, float(int(now + life_seconds)), tenant_uid)
+        record = IssuedToken(
+            token_id or secrets.token_hex(16), user, wanted, issued, float(int(now + life_seconds)), tenant_uid
+        )
         claims = {
             "iss": ISSUER,
-            "aud": [AUDIENCE],
+            "aud": [audience],
             "sub": user,
             "groups": list(wanted),
             "tenant": tenant_id(tenant),
@@ -93,7 +109,7 @@ def _check_order(tenant_uid: str, user: str, groups: tuple[str, ...], life: floa
         raise ValueError(f"a token lives from 1 second to {LONGEST_LIFE / 86400:.0f} days")
 
 
-def verify(token: str, keys: Keys) -> VerifiedToken:
+def verify(token: str, keys: Keys, audience: str = AUDIENCE) -> VerifiedToken:
     """The claims of a token that one of our keys signed. Times are not looked at. Raises InvalidTokenError."""
     header, payload = _split(token)
     if header.get("alg") != ALGORITHM or header.get("typ", "JWT") != "JWT" or "crit" in header or "b64" in header:
@@ -106,7 +122,17 @@ def verify(token: str, keys: Keys) -> VerifiedToken:
         _jws.decode_complete(token, key, [ALGORITHM])
     except jwt.PyJWTError as error:
         raise InvalidTokenError("the signature is not good") from error
-    return _claims(_object(payload))
+    return _claims(_object(payload), audience)
+
+
+def issuer_of(token: str) -> str:
+    """Who a token says it is from, unverified: only good to choose who verifies it. "" of what is no token."""
+    parts = token.split(".", 3) if len(token) <= TOKEN_LIMIT else ()
+    try:
+        issuer = _object(_decoded(parts[1])).get("iss") if len(parts) == 3 else None
+    except InvalidTokenError:
+        return ""
+    return issuer if isinstance(issuer, str) else ""
 
 
 def _split(token: str) -> tuple[dict[str, Any], bytes]:
@@ -148,9 +174,8 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _claims(claims: dict[str, Any]) -> VerifiedToken:
-    audience = claims.get("aud")
-    if claims.get("iss") != ISSUER or (audience != AUDIENCE and audience != [AUDIENCE]):
+def _claims(claims: dict[str, Any], audience: str) -> VerifiedToken:
+    if claims.get("iss") != ISSUER or claims.get("aud") not in (audience, [audience]):
         raise InvalidTokenError("the token is for someone else")
     try:
         tenant = tenant_id(_text(claims, "tenant"))
@@ -194,3 +219,17 @@ def _moment(claims: dict[str, Any], name: str) -> float:
     ):
         raise InvalidTokenError(f"{name} is missing")
     return float(value)
+
+
+def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of a compact JWS, read strictly and unverified. Raises InvalidTokenError."""
+    header, payload = _split(token)
+    return header, _object(payload)
+
+
+def check_times(claims: dict[str, Any], now: float, leeway: float) -> None:
+    """Nothing if `exp` and, where they are, `nbf` and `iat` allow a token now. Raises InvalidTokenError."""
+    if _moment(claims, "exp") <= now:
+        raise InvalidTokenError("the token has expired")
+    if any(_moment(claims, name) > now + leeway for name in ("nbf", "iat") if name in claims):
+        raise InvalidTokenError("the token is of the future")

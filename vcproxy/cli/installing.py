@@ -13,6 +13,8 @@ from vcproxy.access.keys import Keys
 from vcproxy.cli.credentials import write_private
 from vcproxy.cli.output import Failure, output_option, show, table
 from vcproxy.cli.session import Access, access_options
+from vcproxy.config import ConfigErrors, load
+from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.host.kubeconfig import HostCredentials
 from vcproxy.tenants.hostapi import HostApi
 from vcproxy.tenants.installation import Change, InstallationError, Installer
@@ -32,13 +34,20 @@ def new_keys() -> dict[str, bytes]:
     default=None,
     help="Write proxy.kubeconfig and controller.kubeconfig into this folder (mode 0600).",
 )
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="The proxy's configuration: rights on the kinds that it exports are given too.",
+)
 @output_option
 @access_options
-def install(access: Access, dry_run: bool, credentials: Path | None, form: str) -> None:
+def install(access: Access, dry_run: bool, credentials: Path | None, config: Path | None, form: str) -> None:
     """Put on the host what vcproxy needs: kinds, rights, admission policy, keys. Safe to repeat."""
+    exports = _exports(config)
 
     async def work(api: HostApi) -> list[Change]:
-        installer = Installer(api, __version__, lambda text: click.echo(text, err=True))
+        installer = Installer(api, __version__, lambda text: click.echo(text, err=True), exports)
         try:
             changes = await installer.install(new_keys, dry_run=dry_run)
         except InstallationError as error:
@@ -52,6 +61,15 @@ def install(access: Access, dry_run: bool, credentials: Path | None, form: str) 
         return changes
 
     _show(access.run(work), form, "would be " if dry_run else "")
+
+
+def _exports(path: Path | None) -> Exports:
+    if path is None:
+        return NOTHING
+    try:
+        return load(path).exports
+    except ConfigErrors as error:
+        raise Failure(str(error)) from error
 
 
 @click.command()

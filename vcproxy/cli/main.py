@@ -20,6 +20,11 @@ COMMANDS: Final = {
     "tenant": "vcproxy.cli.tenants",
     "kubeconfig": "vcproxy.cli.credentials",
     "token": "vcproxy.cli.credentials",
+    "credential": "vcproxy.cli.renewing",
+    "keys": "vcproxy.cli.rotation",
+    "grant": "vcproxy.cli.grants",
+    "revoke": "vcproxy.cli.grants",
+    "who-can": "vcproxy.cli.grants",
     "explain": "vcproxy.cli.running",
     "completion": "vcproxy.cli.running",
 }
@@ -33,7 +38,7 @@ class Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+            command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
             return command
         return super().get_command(ctx, cmd_name)
 

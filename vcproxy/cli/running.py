@@ -116,7 +116,7 @@ def _plain(value: Any) -> str:
 def explain(access: Access, method: str, url: str, id: TenantId, user: str, form: str) -> None:
     """What the proxy would do with a request: the plan, and the rules that would run. Nothing is sent."""
     from vcproxy import app
-    from vcproxy.tenants.registry import owned_namespace
+    from vcproxy.tenants.namespaces import owned_namespace
     from vcproxy.tenants.resource import parse
 
     async def work(api: HostApi) -> dict[str, Any]:
@@ -126,7 +126,9 @@ def explain(access: Access, method: str, url: str, id: TenantId, user: str, form
         query = {"labelSelector": f"{TENANT_LABEL}={id}"}
         spaces = [owned_namespace(one) async for one in api.items(path_of("v1", "namespaces"), query)]
         namespaces = {one.name: one.info for one in spaces if one is not None}
-        view = TenantView(found.id, found.uid, found.phase, found.profile, found.classes, namespaces)
+        view = TenantView(
+            found.id, found.uid, found.phase, found.profile, found.classes, namespaces, writable=found.writable
+        )
         try:
             return app.explain(method.upper(), url, view, user)
         except ApiError as error:

@@ -8,9 +8,12 @@ import click
 
 from vcproxy.cli.output import Failure, age, output_option, show, table
 from vcproxy.cli.session import TENANT, Access, access_options, get_tenant, tenant_path
+from vcproxy.core.kinds import GUARDED
 from vcproxy.core.names import TenantId
 from vcproxy.tenants.hostapi import HostApi, HostError
 
+CLASSES: Final = ("storage", "ingress", "runtime", "priority", "device", "volumeAttributes")
+"""The lists of `spec.allowedClasses` that have an option."""
 LOOK: Final = 0.05
 """Seconds between two looks at a tenant that is waited for."""
 
@@ -30,6 +33,16 @@ def tenant() -> None:
 @click.option("--ingress-class", "ingress", multiple=True)
 @click.option("--runtime-class", "runtime", multiple=True)
 @click.option("--priority-class", "priority", multiple=True)
+@click.option("--device-class", "device", multiple=True)
+@click.option("--volume-attributes-class", "volumeattributes", multiple=True)
+@click.option(
+    "--cluster-kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(sorted(GUARDED)),
+    help="A kind of cluster scope that reaches others and that it may write. Repeatable; all of them in profile soft.",
+)
+@click.option("--certificates", is_flag=True, help="Keep a CA for it: `vcproxy kubeconfig ID --certificate`.")
 @click.option("--wait/--no-wait", default=True, help="Return when its cluster can be used.")
 @click.option("--timeout", default=60.0, help="Seconds to wait.")
 @output_option
@@ -39,9 +52,13 @@ def create(access: Access, id: TenantId, form: str, wait: bool, timeout: float, 
     spec: dict[str, Any] = {"profile": given["profile"]}
     if given["display_name"]:
         spec["displayName"] = given["display_name"]
-    classes = {name: list(given[name]) for name in ("storage", "ingress", "runtime", "priority") if given[name]}
+    classes = {name: list(given[name.lower()]) for name in CLASSES if given[name.lower()]}
     if classes:
         spec["allowedClasses"] = classes
+    if given["kinds"]:
+        spec["clusterKinds"] = list(given["kinds"])
+    if given["certificates"]:
+        spec["authentication"] = {"clientCertificate": {"issue": True}}
     body = {"apiVersion": "vcproxy.io/v1alpha1", "kind": "Tenant", "metadata": {"name": id}, "spec": spec}
 
     async def work(api: HostApi) -> dict[str, Any]:
@@ -112,6 +129,12 @@ def _described(found: dict[str, Any]) -> str:
     ]
     classes = {kind: names for kind, names in (spec.get("allowedClasses") or {}).items() if names}
     lines += [f"{kind} classes: {', '.join(names)}" for kind, names in classes.items()]
+    if "clusterKinds" in spec:
+        lines.append(f"It may write: {', '.join(spec['clusterKinds']) or 'none of the kinds that reach others'}")
+    for grant in spec.get("grants") or ():
+        holders = ", ".join((*grant.get("users", ()), *(f"group {name}" for name in grant.get("groups", ()))))
+        where = f" in {', '.join(grant['namespaces'])}" if grant.get("namespaces") else ""
+        lines.append(f"Granted:     {grant['role']} to {holders}{where}")
     lines.append("Conditions:")
     lines += [
         f"  {one['type']}={one['status']} ({one['reason']}) {one['message']}" for one in status.get("conditions") or ()

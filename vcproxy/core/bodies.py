@@ -260,6 +260,16 @@ def encode_json(document: Any) -> bytes:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
+_unlike = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""Signs that JSON may hold as they are but YAML 1.1 (5.1, 5.4) reads as line breaks or refuses."""
+
+
+def encode_apply(document: Any) -> bytes:
+    """JSON that a reader of YAML takes for the same: the API server reads a server-side apply as YAML."""
+    text = encode_json(document).decode()
+    return _unlike.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
+
+
 def encode_yaml(document: Any) -> bytes:
     """YAML with keys in order of the alphabet, as the API server writes it."""
     text: str = yaml.dump(

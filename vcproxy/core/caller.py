@@ -8,6 +8,9 @@ import msgspec
 
 from vcproxy.core.names import TenantId
 
+ANONYMOUS: Final = "system:anonymous"
+AUTHENTICATED: Final = "system:authenticated"
+UNAUTHENTICATED: Final = "system:unauthenticated"
 NO_EXTRA: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
 
@@ -21,3 +24,18 @@ class Caller(msgspec.Struct, frozen=True):
     uid: str = ""
     extra: Mapping[str, tuple[str, ...]] = NO_EXTRA
     credential_id: str = ""
+    expires: float = float("inf")
+    """When the credential ends, in seconds since the epoch."""
+    actor: str = ""
+    """The user of the credential where that is not `user` but impersonates it."""
+
+
+def all_groups(user: str, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """A user's groups with the one that says whether anybody vouches for them, where none does so yet.
+
+    Only who acts as `system:anonymous` is not vouched for (k8s.io/apiserver: pkg/endpoints/filters/impersonation,
+    pkg/authentication/group).
+    """
+    if UNAUTHENTICATED in groups or (AUTHENTICATED in groups and user != ANONYMOUS):
+        return groups
+    return (*groups, UNAUTHENTICATED if user == ANONYMOUS else AUTHENTICATED)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core import kinds, media, selectors
+from vcproxy.core import media, selectors
 from vcproxy.core.kinds import Exposure
 from vcproxy.core.names import TENANT_LABEL
 from vcproxy.core.plan import Watch
@@ -22,12 +22,15 @@ _META: Final = "meta.k8s.io"
 class Content(msgspec.Struct, frozen=True):
     """What one host watch is about. `form` is empty, Table or PartialObjectMetadata; `rows` what a Table's rows hold.
 
-    `form_version` is that of meta.k8s.io.
+    `form_version` is that of meta.k8s.io. An exported kind stands in no table, so what is needed of it is here;
+    `everybodys`: its objects need no owner's label to be told of.
     """
 
     group: str
     version: str
     resource: str
+    kind: str
+    everybodys: bool
     form: str = ""
     form_version: str = ""
     rows: str = ""
@@ -45,15 +48,13 @@ class Content(msgspec.Struct, frozen=True):
     @property
     def own(self) -> tuple[str, str]:
         """apiVersion and kind of an object of this content."""
-        row = kinds.TABLE[self.group, self.resource]
         if self.form:
             return f"{_META}/{self.form_version}", self.form
-        return (f"{self.group}/{self.version}" if self.group else self.version), row.kind
+        return (f"{self.group}/{self.version}" if self.group else self.version), self.kind
 
     def target(self, *pairs: tuple[str, str]) -> str:
         """The host's path over all namespaces, and a query that shows no hidden object and none without owner."""
-        row = kinds.TABLE[self.group, self.resource]
-        selector = selectors.VISIBLE if row.namespaced else f"{TENANT_LABEL},{selectors.VISIBLE}"
+        selector = selectors.VISIBLE if self.everybodys else f"{TENANT_LABEL},{selectors.VISIBLE}"
         query = [*pairs, *([("includeObject", self.rows)] if self.rows else [])]
         if not any(key == "labelSelector" for key, _ in pairs):
             query.append(("labelSelector", selector))
@@ -85,7 +86,8 @@ class Wish(msgspec.Struct, frozen=True):
 
 def content_of(wanted: Watch, host_accept: str) -> Content | None:
     """The content of a watch, or None for one that gets host watches of its own."""
-    if wanted.row.key == ("", "secrets") or wanted.row.exposure not in (Exposure.NAMESPACED, Exposure.PRIVATE):
+    shared = wanted.row.exposure is Exposure.NAMESPACED or wanted.row.key == ("", "namespaces")
+    if wanted.row.key == ("", "secrets") or not shared:
         return None
     form, version = _form(host_accept)
     pairs = dict(wanted.query)
@@ -93,7 +95,13 @@ def content_of(wanted: Watch, host_accept: str) -> Content | None:
     if form is None or rows not in ("", "Metadata", "Object") or not _plain(wanted, pairs):
         return None
     rows = rows if rows == "Object" else ""
-    return Content(wanted.row.group, wanted.version, wanted.row.resource, form, version, rows)
+    row = wanted.row
+    return Content(row.group, wanted.version, row.resource, row.kind, row.namespaced, form, version, rows)
+
+
+def of_shared(wanted: Watch) -> Content:
+    """The content of every watch of a Shared kind: forms and selections are the proxy's to make (core.node_events)."""
+    return Content(wanted.row.group, wanted.version, wanted.row.resource, wanted.row.kind, everybodys=True)
 
 
 def _plain(wanted: Watch, pairs: dict[str, str]) -> bool:

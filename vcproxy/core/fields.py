@@ -6,12 +6,15 @@ one odd object never fails a list. Lenses hold no paths; the rows in core.rules 
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
+from vcproxy.core.apis import BUILT_IN, NONE, OwnApis, definition_down, definition_up
+from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.names import (
     RESERVED_PREFIX,
     TENANT_LABEL,
@@ -23,8 +26,9 @@ from vcproxy.core.names import (
     system_namespace,
     up,
 )
+from vcproxy.core.nodes import Sight
 from vcproxy.core.status import forbidden
-from vcproxy.core.view import ClassLists
+from vcproxy.core.view import ClassLists, Defaults
 
 NAME_LABEL: Final = "kubernetes.io/metadata.name"
 CLUSTER_EVENT: Final = "vcproxy.io/cluster-scoped-event"
@@ -38,7 +42,9 @@ HOST_LABEL_PREFIXES: Final = ("pod-security.kubernetes.io/", "resource.kubernete
 class Scope(msgspec.Struct, frozen=True):
     """What lenses know of a tenant. `learned` takes up host names that were met, so that free text can be mapped.
 
-    `full` is False while a patch is rewritten: then nothing is added that the patch does not name.
+    `full` is False while a patch is rewritten: then nothing is added that the patch does not name. `apis` are the
+    kinds that the tenant defined, `nodes` what it may see of the provider's, `writable` the kinds of
+    `core.kinds.GUARDED` that it may write.
     """
 
     tenant: TenantId
@@ -49,6 +55,12 @@ class Scope(msgspec.Struct, frozen=True):
     host_ca: str = ""
     tenant_ca: str = ""
     full: bool = True
+    apis: OwnApis = NONE
+    host_audiences: frozenset[str] = frozenset()
+    exports: Exports = NOTHING
+    nodes: Sight = Sight()
+    writable: frozenset[str] = frozenset()
+    defaults: Defaults = Defaults()
 
 
 Way = Callable[[Any, Scope], Any]
@@ -74,6 +86,8 @@ class Lens(msgspec.Struct, frozen=True):
 
     `wakes` is a promise about `down`: it gives back a value as it is, unless at least one of these texts stands in the
     JSON of that value. None promises nothing: `down` has to be asked for every value.
+
+    `members`: of an object the lens looks at these members alone, and changes no other. Empty: at all of the value.
     """
 
     name: str
@@ -83,6 +97,7 @@ class Lens(msgspec.Struct, frozen=True):
     adds: bool = False
     hides: bool = False
     wakes: tuple[str, ...] | None = None
+    members: tuple[str, ...] = ()
 
 
 def _text(function: Callable[[str, Scope], str]) -> Way:
@@ -104,6 +119,86 @@ def namespace_down(value: str, scope: Scope) -> str:
 
 
 NAMESPACE: Final = Lens("NAMESPACE", _text(namespace_up), _text(namespace_down))
+
+
+def _own_up(value: str, scope: Scope) -> str:
+    host = up(scope.tenant, VirtualName(value))
+    scope.learned.add(host)
+    return host
+
+
+def _own_down(value: str, scope: Scope) -> str:
+    own = down(scope.tenant, HostName(value))
+    if own is None:
+        return value
+    scope.learned.add(value)
+    return own
+
+
+# Groups --------------------------------------------------------------------------------------------------------------
+
+
+def group_up(group: str, scope: Scope) -> str:
+    """A group in a reference: all but the built-in and the exported ones carry the prefix, defined or not.
+
+    Whether the host or another tenant has a group shows in what the host's controllers make of it: the garbage
+    collector, the autoscaler and the quota of objects.
+    """
+    if group in BUILT_IN or group in scope.exports.groups:
+        return group
+    return up(scope.tenant, VirtualName(group)) if group in scope.apis.groups else _own_up(group, scope)
+
+
+def group_down(group: str, scope: Scope) -> str:
+    """The same of the host; no other group begins with a tenant's prefix (docs/architecture.md, "Names")."""
+    own = down(scope.tenant, HostName(group))
+    return own if own in scope.apis.groups else _own_down(group, scope)
+
+
+def version_up(value: str, scope: Scope) -> str:
+    """An apiVersion; one without a group is of the core."""
+    group, slash, version = value.partition("/")
+    return f"{group_up(group, scope)}/{version}" if slash and group else value
+
+
+def version_down(value: str, scope: Scope) -> str:
+    group, slash, version = value.partition("/")
+    return f"{group_down(group, scope)}/{version}" if slash else value
+
+
+API_VERSION: Final = Lens("API_VERSION", _text(version_up), _text(version_down), wakes=(ID,))
+
+
+def _definition_up(value: str, scope: Scope) -> str:
+    """The name of a definition. The host may name its group in a refusal, before it is defined."""
+    plural, dot, group = value.partition(".")
+    return f"{plural}.{_own_up(group, scope)}" if dot else _own_up(value, scope)
+
+
+GROUP: Final = Lens(
+    "GROUP",
+    _text(_own_up),
+    _text(lambda value, scope: down(scope.tenant, HostName(value)) or value),
+    wakes=(ID,),
+)
+"""The group of a definition: always the tenant's own."""
+DEFINITION: Final = Lens(
+    "DEFINITION",
+    _text(_definition_up),
+    _text(lambda value, scope: definition_down(scope.tenant, value)),
+    wakes=(ID,),
+)
+"""The name of a definition."""
+
+
+def _conversion_up(value: Any, scope: Scope) -> Any:
+    if isinstance(value, dict) and (value.get("strategy") or "None") != "None":
+        raise forbidden("conversion webhooks are not supported yet: use the strategy None")
+    return value
+
+
+CONVERSION: Final = Lens("CONVERSION", _conversion_up, _same, Inside.CLOSED, wakes=())
+"""How a definition converts between its versions: whatever way it is written."""
 
 
 # Classes -------------------------------------------------------------------------------------------------------------
@@ -144,54 +239,88 @@ PRIORITY_CLASS: Final = _class(lambda classes: classes.priority)
 DEVICE_CLASS: Final = _class(lambda classes: classes.device)
 ATTRIBUTES_CLASS: Final = _class(lambda classes: classes.volume_attributes)
 
-_provisioned = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_provisioned = re.compile(r"(pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|local-pv-[0-9a-f]{1,16})\Z")
+
+
+def provisioned(volume: str) -> bool:
+    """Whether a PersistentVolume is called as the host's provisioners call theirs: such names are the host's."""
+    return bool(_provisioned.match(volume))
 
 
 def _volume_up(value: str, scope: Scope) -> str:
-    return value if _provisioned.match(value) else up(scope.tenant, VirtualName(value))
+    return value if provisioned(value) or value in scope.classes.volumes else _own_up(value, scope)
 
 
 def _volume_down(value: str, scope: Scope) -> str:
-    if _provisioned.match(value):
-        return value
-    own = down(scope.tenant, HostName(value))
-    return value if own is None else own
+    return value if provisioned(value) or value in scope.classes.volumes else _own_down(value, scope)
 
 
+OWN_NAME: Final = Lens("OWN_NAME", _text(_own_up), _text(_own_down), wakes=(ID,))
+"""Names of objects of cluster scope that are the tenant's alone."""
 VOLUME: Final = Lens("VOLUME", _text(_volume_up), _text(_volume_down), wakes=(ID,))
-"""Names of PersistentVolumes: those of a provisioner (`pvc-<uid>`) are the host's and pass, all others are prefixed."""
+"""Names of PersistentVolumes: those of a provisioner, and those that the tenant may use, pass; others are prefixed."""
 
 
 # References ----------------------------------------------------------------------------------------------------------
 
-_CLUSTER_SCOPED: Final = frozenset({("v1", "Namespace")})
-"""Kinds whose names carry the prefix, as references name them: (apiVersion, kind)."""
+NAMED: Final[Mapping[tuple[str, str], Lens]] = MappingProxyType(
+    {
+        ("", "Namespace"): NAMESPACE,
+        ("", "PersistentVolume"): VOLUME,
+        ("networking.k8s.io", "IngressClass"): INGRESS_CLASS,
+        ("node.k8s.io", "RuntimeClass"): RUNTIME_CLASS,
+        ("resource.k8s.io", "DeviceClass"): DEVICE_CLASS,
+        ("scheduling.k8s.io", "PriorityClass"): PRIORITY_CLASS,
+        ("storage.k8s.io", "CSIDriver"): OWN_NAME,
+        ("storage.k8s.io", "StorageClass"): STORAGE_CLASS,
+        ("storage.k8s.io", "VolumeAttachment"): OWN_NAME,
+        ("storage.k8s.io", "VolumeAttributesClass"): ATTRIBUTES_CLASS,
+    }
+)
+"""Private kinds by (group, kind): the lens of their names."""
+_NAMED_KINDS: Final = frozenset(kind for _, kind in NAMED)
 
 
-def _reference(direction: Callable[[str, Scope], str]) -> Way:
+def _reference(
+    direction: Callable[[str, Scope], str],
+    version: Callable[[str, Scope], str],
+    definition: Callable[[TenantId, str], str],
+) -> Way:
     def rewrite(value: Any, scope: Scope) -> Any:
         if not isinstance(value, dict):
             return value
+        if isinstance(value.get("apiVersion"), str):
+            value["apiVersion"] = version(value["apiVersion"], scope)
+        if value.get("kind") == "CustomResourceDefinition" and isinstance(value.get("name"), str):
+            value["name"] = definition(scope.tenant, value["name"])
         if isinstance(value.get("namespace"), str) and value["namespace"]:
             value["namespace"] = direction(value["namespace"], scope)
-        if prefixed(value) and isinstance(value.get("name"), str) and value["name"]:
-            value["name"] = direction(value["name"], scope)
+        lens = _name_of(value)
+        if lens is not None and isinstance(value.get("name"), str) and value["name"]:
+            value["name"] = (lens.up if direction is namespace_up else lens.down)(value["name"], scope)
         return value
 
     return rewrite
 
 
-def prefixed(reference: dict[str, Any]) -> bool:
-    """Whether a reference (dict with apiVersion and kind) names an object whose name carries the prefix."""
-    return reference.get("kind") == "Namespace" and reference.get("apiVersion") in ("v1", "", None)
+def _name_of(reference: dict[str, Any]) -> Lens | None:
+    """The lens of the name in a reference (dict with apiVersion and kind) to an object of cluster scope."""
+    kind = reference.get("kind")
+    if kind not in _NAMED_KINDS:
+        return None
+    if kind == "Namespace":
+        return NAMESPACE if reference.get("apiVersion") in ("v1", "", None) else None
+    version = reference.get("apiVersion")
+    group = version.rpartition("/")[0] if isinstance(version, str) else ""
+    return NAMED.get((group, str(kind)))
 
 
 REFERENCE: Final = Lens(
     "REFERENCE",
-    _reference(namespace_up),
-    _reference(namespace_down),
+    _reference(namespace_up, version_up, definition_up),
+    _reference(namespace_down, version_down, definition_down),
     Inside.CLOSED,
-    wakes=("amespace",),  # the key `namespace`, or the kind Namespace
+    wakes=("amespace", ID),  # the key `namespace`, or the kind Namespace; a group of the tenant's
 )
 
 
@@ -289,10 +418,21 @@ NAMESPACE_SELECTOR: Final = Lens(
 def _managed_down(value: Any, scope: Scope) -> Any:
     if not isinstance(value, list):
         return value
-    kept = [
-        entry for entry, was in zip(map(_managed_entry, value), value, strict=True) if entry is not None or was is None
-    ]
+    entries = (_managed_entry(_versioned(entry, version_down, scope)) for entry in value)
+    kept = [entry for entry, was in zip(entries, value, strict=True) if entry is not None or was is None]
     return kept if kept or not value else None
+
+
+def _managed_up(value: Any, scope: Scope) -> Any:
+    return [_versioned(entry, version_up, scope) for entry in value] if isinstance(value, list) else value
+
+
+def _versioned(entry: Any, version: Callable[[str, Scope], str], scope: Scope) -> Any:
+    """An entry that names the version of the tenant's own group that its fields are those of."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("apiVersion"), str):
+        return entry
+    named = version(entry["apiVersion"], scope)
+    return entry if named == entry["apiVersion"] else {**entry, "apiVersion": named}
 
 
 def _managed_entry(entry: Any) -> Any:
@@ -317,10 +457,14 @@ def _without_own_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return {} if kept.keys() == {"."} and fields.keys() != {"."} else kept
 
 
-MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _same, _managed_down, Inside.CLOSED, wakes=(_OURS,))
+MANAGED_FIELDS: Final = Lens("MANAGED_FIELDS", _managed_up, _managed_down, Inside.CLOSED, wakes=(_OURS, ID))
 
 
 # Free text -----------------------------------------------------------------------------------------------------------
+
+
+_kept = re.compile(r"\.(?:kept|held)\.shadow\.vcproxy\.io(?=/)")
+"""What core.owners puts behind the group of an owner: the host's garbage collector tells of it in Events."""
 
 
 def text_down(value: str, scope: Scope) -> str:
@@ -328,6 +472,7 @@ def text_down(value: str, scope: Scope) -> str:
     if scope.tenant not in value:
         return value
     value = value.replace(host_user(scope.tenant), scope.user or "system:anonymous")
+    value = _kept.sub("", value).replace("shadow.vcproxy.io/", "rbac.authorization.k8s.io/")
     token = re.compile(rf"(?<![A-Za-z0-9-]){scope.tenant}[-.][a-z0-9](?:[-.a-z0-9]*[a-z0-9])?(?![A-Za-z0-9-])")
     return token.sub(lambda match: _token_down(match[0], scope), value)
 
@@ -339,7 +484,7 @@ def _token_down(token: str, scope: Scope) -> str:
         return UNKNOWN
     first, dot, rest = token.partition(".")
     own = down(scope.tenant, HostName(token))
-    if own is not None and (own in scope.namespaces or token in scope.learned):
+    if own is not None and (own in scope.namespaces or own in scope.apis.groups or token in scope.learned):
         return own
     name = down(scope.tenant, HostName(first))
     return f"{name}{dot}{rest}" if name is not None and dot and name in scope.namespaces else token
@@ -351,22 +496,29 @@ TEXT: Final = Lens("TEXT", _same, _text(text_down), Inside.CLOSED, wakes=(ID,))
 # Single rows ---------------------------------------------------------------------------------------------------------
 
 
-def _resource_keys(direction: Callable[[Lens], Way]) -> Way:
+def _resource_keys(direction: Callable[[Lens], Way], group: Callable[[str, Scope], str]) -> Way:
     def rewrite(value: Any, scope: Scope) -> Any:
         if not isinstance(value, dict):
             return value
-        return {_resource_key(key, direction, scope): inner for key, inner in value.items()}
+        return {_resource_key(key, direction, group, scope): inner for key, inner in value.items()}
 
     return rewrite
 
 
+_COUNT: Final = "count/"
+"""Begins the name of a count of objects: `count/widgets.example.com`."""
 _CLASS_RESOURCES: Final = (
     (".storageclass.storage.k8s.io/", STORAGE_CLASS),
     (".deviceclass.resource.k8s.io/", DEVICE_CLASS),
 )
 
 
-def _resource_key(key: str, direction: Callable[[Lens], Way], scope: Scope) -> str:
+def _resource_key(
+    key: str, direction: Callable[[Lens], Way], of_group: Callable[[str, Scope], str], scope: Scope
+) -> str:
+    resource, dot, group = key.partition(".")
+    if resource.startswith(_COUNT) and group:
+        return f"{resource}{dot}{of_group(group, scope)}"
     for mark, lens in _CLASS_RESOURCES:
         name, found, rest = key.partition(mark)
         if found:
@@ -376,12 +528,51 @@ def _resource_key(key: str, direction: Callable[[Lens], Way], scope: Scope) -> s
 
 RESOURCE_KEYS: Final = Lens(
     "RESOURCE_KEYS",
-    _resource_keys(lambda lens: lens.up),
-    _resource_keys(lambda lens: lens.down),
+    _resource_keys(lambda lens: lens.up, group_up),
+    _resource_keys(lambda lens: lens.down, group_down),
     Inside.FIELDS,
     wakes=(ID,),
 )
-"""Names of counted resources that hold a class (`gold.storageclass.storage.k8s.io/requests.storage`)."""
+"""Names of counted resources that hold a class (`gold.storageclass.storage.k8s.io/requests.storage`) or a group."""
+
+
+def _quota_managed(managed: Way, direction: Callable[[Lens], Way], group: Callable[[str, Scope], str]) -> Way:
+    """Managed fields of a ResourceQuota: names of counted resources are keys in them, too."""
+
+    def named(fields: Any, depth: int, scope: Scope) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        if depth == 0:
+            return {_field(key, scope): inner for key, inner in fields.items()}
+        found = _QUOTA_FIELDS[-depth]
+        return {key: named(inner, depth - 1, scope) if key in found else inner for key, inner in fields.items()}
+
+    def _field(key: str, scope: Scope) -> str:
+        return f"f:{_resource_key(key[2:], direction, group, scope)}" if key.startswith("f:") else key
+
+    def rewrite(value: Any, scope: Scope) -> Any:
+        entries = managed(value, scope)
+        if not isinstance(entries, list):
+            return entries
+        return [
+            {**entry, "fieldsV1": named(entry["fieldsV1"], len(_QUOTA_FIELDS), scope)}
+            if isinstance(entry, dict) and "fieldsV1" in entry
+            else entry
+            for entry in entries
+        ]
+
+    return rewrite
+
+
+_QUOTA_FIELDS: Final = (("f:spec", "f:status"), ("f:hard", "f:used"))
+"""Where the names of counted resources stand."""
+QUOTA_MANAGED_FIELDS: Final = Lens(
+    "MANAGED_FIELDS",
+    _quota_managed(_managed_up, lambda lens: lens.up, group_up),
+    _quota_managed(_managed_down, lambda lens: lens.down, group_down),
+    Inside.CLOSED,
+    wakes=(_OURS, ID),
+)
 
 
 def _scope_selector(direction: Callable[[Lens], Way]) -> Way:

@@ -24,12 +24,21 @@ class Call(Protocol):
     @property
     def request_id(self) -> str: ...
 
+    @property
+    def certificate(self) -> bytes:
+        """The client's certificate, that TLS has verified, and those it sent with it: DER, one behind the other."""
+        ...
+
     def getall(self, name: str) -> list[str]:
         """All values of a header, in order; none where it is absent."""
         ...
 
     def items(self) -> Iterable[tuple[str, str]]:
         """All headers, names in lower case."""
+        ...
+
+    def begins(self, prefix: bytes) -> bool:
+        """Whether the name of any header, in lower case, begins so."""
         ...
 
     @property
@@ -114,12 +123,17 @@ class Pipe(Protocol):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What the client gets: a code, headers, and a body that is whole, a stream or a feed, or a tunnel (code 101)."""
+    """What the client gets: a code, headers, and a body that is whole, a stream or a feed, or a tunnel (code 101).
+
+    `finite`: the stream has an end of its own, and half of it must not look whole. A drain lets it run, then breaks it
+    off; other streams may end at any event, and a drain ends them cleanly.
+    """
 
     code: int
     headers: Headers = ()
     body: bytes = b""
     stream: Stream | None = None
+    finite: bool = False
     feed: Feed | None = None
     tunnel: Pipe | None = None
 

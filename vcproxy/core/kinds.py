@@ -38,6 +38,11 @@ class Kind(msgspec.Struct, frozen=True):
     served: bool
 
     @property
+    def offered(self) -> frozenset[str]:
+        """The verbs that a tenant has: what is shared is only read."""
+        return self.verbs & READ if self.exposure is Exposure.SHARED else self.verbs
+
+    @property
     def key(self) -> tuple[str, str]:
         return self.group, self.resource
 
@@ -100,7 +105,13 @@ def _namespaced(group: str, resource: str, kind: str, subresources: Mapping[str,
 def _cluster(
     exposure: Exposure, group: str, resource: str, kind: str, subresources: Mapping[str, frozenset[str]] | None = None
 ) -> Kind:
-    return _row(group, resource, kind, exposure, subresources, namespaced=False, served=False)
+    served = exposure is Exposure.PRIVATE
+    return _row(group, resource, kind, exposure, subresources, namespaced=False, served=served)
+
+
+def _shared(group: str, resource: str, kind: str, parts: Mapping[str, frozenset[str]] | None = None) -> Kind:
+    """What the provider has and tenants see some of: read only, so no part of it is shown."""
+    return _row(group, resource, kind, Exposure.SHARED, parts, namespaced=False, hidden=tuple(parts or ()), served=True)
 
 
 def _review(group: str, resource: str, kind: str, *, namespaced: bool = False, served: bool = False) -> Kind:
@@ -130,7 +141,7 @@ _ROWS: Final[tuple[Kind, ...]] = (
         verbs=NO_COLLECTION,
         served=True,
     ),
-    _row("", "nodes", "Node", Exposure.SHARED, {"proxy": _PROXY, "status": PART}, namespaced=False, hidden=("proxy",)),
+    _shared("", "nodes", "Node", {"proxy": _PROXY, "status": PART}),
     _namespaced("", "persistentvolumeclaims", "PersistentVolumeClaim", _STATUS),
     _cluster(_P, "", "persistentvolumes", "PersistentVolume", _STATUS),
     _row("", "pods", "Pod", _N, _POD),
@@ -138,7 +149,7 @@ _ROWS: Final[tuple[Kind, ...]] = (
     _namespaced("", "replicationcontrollers", "ReplicationController", _SCALED),
     _namespaced("", "resourcequotas", "ResourceQuota", _STATUS),
     _namespaced("", "secrets", "Secret"),
-    _row("", "serviceaccounts", "ServiceAccount", _N, {"token": CREATE}, hidden=("token",)),
+    _row("", "serviceaccounts", "ServiceAccount", _N, {"token": CREATE}),
     _row("", "services", "Service", _N, {"proxy": _PROXY, "status": PART}),
     _cluster(_S, _ADMISSION, "mutatingadmissionpolicies", "MutatingAdmissionPolicy"),
     _cluster(_S, _ADMISSION, "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"),
@@ -146,7 +157,15 @@ _ROWS: Final[tuple[Kind, ...]] = (
     _cluster(_S, _ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", _STATUS),
     _cluster(_S, _ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
     _cluster(_S, _ADMISSION, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
-    _cluster(_P, "apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", _STATUS),
+    _row(
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        _P,
+        _STATUS,
+        namespaced=False,
+        served=True,
+    ),
     _cluster(_S, "apiregistration.k8s.io", "apiservices", "APIService", _STATUS),
     _namespaced("apps", "controllerrevisions", "ControllerRevision"),
     _namespaced("apps", "daemonsets", "DaemonSet", _STATUS),
@@ -154,11 +173,13 @@ _ROWS: Final[tuple[Kind, ...]] = (
     _namespaced("apps", "replicasets", "ReplicaSet", _SCALED),
     _namespaced("apps", "statefulsets", "StatefulSet", _SCALED),
     _review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", served=True),
-    _review("authentication.k8s.io", "tokenreviews", "TokenReview"),
-    _review("authorization.k8s.io", "localsubjectaccessreviews", "LocalSubjectAccessReview", namespaced=True),
-    _review("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-    _review("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
-    _review("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview"),
+    _review("authentication.k8s.io", "tokenreviews", "TokenReview", served=True),
+    _review(
+        "authorization.k8s.io", "localsubjectaccessreviews", "LocalSubjectAccessReview", namespaced=True, served=True
+    ),
+    _review("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", served=True),
+    _review("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", served=True),
+    _review("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", served=True),
     _namespaced("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler", _STATUS),
     _namespaced("batch", "cronjobs", "CronJob", _STATUS),
     _namespaced("batch", "jobs", "Job", _STATUS),
@@ -185,18 +206,18 @@ _ROWS: Final[tuple[Kind, ...]] = (
     _cluster(_S, "networking.k8s.io", "servicecidrs", "ServiceCIDR", _STATUS),
     _cluster(_P, "node.k8s.io", "runtimeclasses", "RuntimeClass"),
     _namespaced("policy", "poddisruptionbudgets", "PodDisruptionBudget", _STATUS),
-    _cluster(_S, _RBAC, "clusterrolebindings", "ClusterRoleBinding"),
-    _cluster(_S, _RBAC, "clusterroles", "ClusterRole"),
-    _row(_RBAC, "rolebindings", "RoleBinding", _S, served=False),
-    _row(_RBAC, "roles", "Role", _S, served=False),
+    _row(_RBAC, "clusterrolebindings", "ClusterRoleBinding", _S, namespaced=False, served=True),
+    _row(_RBAC, "clusterroles", "ClusterRole", _S, namespaced=False, served=True),
+    _row(_RBAC, "rolebindings", "RoleBinding", _S, served=True),
+    _row(_RBAC, "roles", "Role", _S, served=True),
     _cluster(_P, "resource.k8s.io", "deviceclasses", "DeviceClass"),
-    _cluster(_P, "resource.k8s.io", "devicetaintrules", "DeviceTaintRule", _STATUS),
+    _cluster(Exposure.DENIED, "resource.k8s.io", "devicetaintrules", "DeviceTaintRule", _STATUS),
     _namespaced("resource.k8s.io", "resourceclaims", "ResourceClaim", _STATUS),
     _namespaced("resource.k8s.io", "resourceclaimtemplates", "ResourceClaimTemplate"),
-    _cluster(Exposure.SHARED, "resource.k8s.io", "resourceslices", "ResourceSlice"),
+    _shared("resource.k8s.io", "resourceslices", "ResourceSlice"),
     _cluster(_P, "scheduling.k8s.io", "priorityclasses", "PriorityClass"),
     _cluster(_P, "storage.k8s.io", "csidrivers", "CSIDriver"),
-    _cluster(Exposure.SHARED, "storage.k8s.io", "csinodes", "CSINode", _STATUS),
+    _shared("storage.k8s.io", "csinodes", "CSINode", _STATUS),
     _namespaced("storage.k8s.io", "csistoragecapacities", "CSIStorageCapacity"),
     _cluster(_P, "storage.k8s.io", "storageclasses", "StorageClass"),
     _cluster(_P, "storage.k8s.io", "volumeattachments", "VolumeAttachment", _STATUS),
@@ -213,6 +234,26 @@ _ROWS: Final[tuple[Kind, ...]] = (
 
 TABLE: Final[Mapping[tuple[str, str], Kind]] = MappingProxyType({row.key: row for row in _ROWS})
 
+GUARDED: Final = frozenset(
+    {
+        "DeviceClass",
+        "IngressClass",
+        "PersistentVolume",
+        "PriorityClass",
+        "RuntimeClass",
+        "StorageClass",
+        "VolumeAttachment",
+        "VolumeAttributesClass",
+    }
+)
+"""Private kinds whose objects reach what tenants share: folders of nodes, drivers, devices, the order of pods.
+
+A PersistentVolume may name a folder of the node, a StorageClass any driver of the host with any parameters, an
+IngressClass any controller of the host, a PriorityClass drives out the pods of others
+(https://kubernetes.io/docs/concepts/security/rbac-good-practices/). Tenants of the profile `hard` write none unless
+their Tenant says so.
+"""
+
 
 def served() -> Iterator[Kind]:
     """The rows that a tenant may use now, in the order of the table."""
@@ -226,18 +267,24 @@ def find(group: str, resource: str) -> Kind | None:
 
 
 class Served:
-    """What a tenant's discovery and OpenAPI may show (core.discovery.Visibility)."""
+    """What a tenant's discovery and OpenAPI may show (core.discovery.Visibility). `more` are rows beside the table."""
+
+    def __init__(self, more: Mapping[tuple[str, str], Kind] = MappingProxyType({})) -> None:
+        self._more = more
 
     def resource(self, group: str, resource: str) -> bool:
-        return find(group, resource) is not None
+        return self._find(group, resource) is not None
+
+    def _find(self, group: str, resource: str) -> Kind | None:
+        return find(group, resource) or self._more.get((group, resource))
 
     def subresource(self, group: str, resource: str, sub: str) -> bool:
-        row = find(group, resource)
+        row = self._find(group, resource)
         return row is not None and sub in row.subresources and sub not in row.hidden_subresources
 
     def verbs(self, group: str, resource: str, subresource: str, verbs: list[str]) -> list[str]:
-        row = find(group, resource)
+        row = self._find(group, resource)
         if row is None:
             return []
-        known = row.subresources.get(subresource, frozenset()) if subresource else row.verbs
+        known = row.subresources.get(subresource, frozenset()) if subresource else row.offered
         return [verb for verb in verbs if verb in known]

@@ -14,6 +14,8 @@ HostName = NewType("HostName", str)
 TENANT_ID_PATTERN: Final = r"^[a-z][a-z0-9]{1,14}$"
 TENANT_LABEL: Final = "vcproxy.io/tenant"
 HIDDEN_LABEL: Final = "vcproxy.io/hidden"
+BOUND_LABEL: Final = "vcproxy.io/bound"
+"""On volumes of the host: whose claim they are bound to."""
 RESERVED_PREFIX: Final = "vcproxy.io/"
 SYSTEM_NAMESPACE: Final = VirtualName("vcproxy")
 FIRST_NAMESPACES: Final = tuple(map(VirtualName, ("default", "kube-system", "kube-public", "kube-node-lease")))

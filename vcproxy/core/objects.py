@@ -12,10 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core import tables
-from vcproxy.core.fields import UNKNOWN, Inside, Lens, Scope, namespace_down, text_down
-from vcproxy.core.kinds import Kind
+from vcproxy.core import gojson, tables
+from vcproxy.core.exported import NOTHING, Exports
+from vcproxy.core.fields import DEFINITION, NAMED, UNKNOWN, Inside, Lens, Scope, text_down, version_down
+from vcproxy.core.kinds import TABLE, Kind
+from vcproxy.core.names import RESERVED_PREFIX, HostName, down
 from vcproxy.core.rules import Row, rows
+from vcproxy.core.status import ApiError
 
 ITEMS: Final = "[]"
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -51,8 +54,8 @@ def tree(table: Iterable[Row]) -> Node:
 
 
 @lru_cache(maxsize=1024)
-def tree_of(group: str, kind: str) -> Node:
-    return tree(rows(group, kind))
+def tree_of(group: str, kind: str, exports: Exports = NOTHING) -> Node:
+    return tree(rows(group, kind, exports))
 
 
 def rewrite(node: Node, value: Any, direction: Direction, scope: Scope) -> Any:
@@ -109,7 +112,7 @@ def group_of(api_version: str) -> str:
 
 def to_host(document: dict[str, Any], group: str, kind: str, scope: Scope) -> dict[str, Any]:
     """An object of a tenant as it is stored. Raises ApiError 403 for labels that are reserved."""
-    result: dict[str, Any] = rewrite(tree_of(group, kind), document, Direction.UP, scope)
+    result: dict[str, Any] = rewrite(tree_of(group, kind, scope.exports), document, Direction.UP, scope)
     return result
 
 
@@ -127,42 +130,96 @@ def to_view(
     if kind == "Table":
         return _table_to_view(document, row, scope, {} if columns is None else columns)
     if isinstance(document.get("items"), list):
-        item = tree_of(*item_kind(group, kind, row))
+        item = tree_of(*item_kind(group, kind, row), scope.exports)
         document["items"] = [object_down(item, one, scope) for one in document["items"]]
+        if isinstance(document.get("apiVersion"), str):
+            document["apiVersion"] = version_down(document["apiVersion"], scope)
         return document
-    result: dict[str, Any] = object_down(tree_of(*own_kind(group, kind, row)), document, scope)
+    result: dict[str, Any] = object_down(tree_of(*own_kind(group, kind, row), scope.exports), document, scope)
     return result
 
 
-def object_down(node: Node, document: Any, scope: Scope) -> Any:
-    """One object as the tenant sees it."""
-    last_applied_down(node, document, scope)
+def object_down(node: Node, document: Any, scope: Scope, group: str = "") -> Any:
+    """One object as the tenant sees it; `group`: see last_applied_down."""
+    last_applied_down(node, document, scope, group)
     return rewrite(node, document, Direction.DOWN, scope)
 
 
-def last_applied_down(node: Node, document: Any, scope: Scope) -> None:
+def last_applied_down(node: Node, document: Any, scope: Scope, group: str = "") -> None:
     """The object in kubectl's last-applied annotation, where the host itself wrote it.
 
     kubectl writes what the tenant wrote, which is stored as it is. After a server-side apply the API server writes the
     annotation anew (kube-apiserver: fieldmanager.lastAppliedUpdater), from the object as it is stored: one that names
-    the very namespace, or for a Namespace the very name, that the object around it has on the host.
+    the very namespace, or for a Namespace the very name, that the object around it has on the host. `group` is one that
+    nobody but the host names, where the object is of such a one.
     """
     metadata = document.get("metadata") if isinstance(document, dict) else None
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or not isinstance(annotations, dict):
         return
     text = annotations.get(LAST_APPLIED)
-    if not isinstance(text, str) or f'"{scope.tenant}-' not in text:
+    if not isinstance(text, str) or not (f'"{scope.tenant}-' in text or (group and group in text)):
         return
+    inner, named = _applied(text)
+    key = "namespace" if metadata.get("namespace") else "name"
+    if named and (named.get(key) == metadata.get(key) or (group and group_of(str(inner.get("apiVersion"))) == group)):
+        view = rewrite(node, inner, Direction.DOWN, scope)
+        _drop_added(node, view, msgspec.json.decode(text), scope)
+        annotations[LAST_APPLIED] = _as_text(view, text)
+
+
+def _drop_added(node: Node, view: Any, host: Any, scope: Scope) -> None:
+    """Take out of the view of what was applied what nobody applied: kubectl would see that as taken out since then."""
+    if isinstance(view, dict) and isinstance(host, dict):
+        for key, child in node.children.items():
+            if key in view and _adds(child) and host.get(key) == rewrite(child, None, Direction.UP, scope):
+                del view[key]
+            elif key in view:
+                _drop_added(child, view[key], host.get(key), scope)
+    elif isinstance(view, list) and isinstance(host, list) and len(view) == len(host) and ITEMS in node.children:
+        for one, other in zip(view, host, strict=True):
+            _drop_added(node.children[ITEMS], one, other, scope)
+
+
+def last_applied_up(node: Node, patch: dict[str, Any], scope: Scope) -> None:
+    """The other way round, in a server-side apply of the annotation itself, which is in the host's names but for it.
+
+    kubectl makes one after its first server-side apply of an object, with the very text that it was shown: where the
+    host is told other bytes than those that it wrote, it says that there is a conflict. A text that would not come
+    back as it is stays as it is.
+    """
+    metadata = patch.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    text = annotations.get(LAST_APPLIED) if isinstance(annotations, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(annotations, dict) or not isinstance(text, str):
+        return
+    inner, named = _applied(text)
+    if not named:
+        return
+    try:
+        stored = _as_text(rewrite(node, inner, Direction.UP, scope), text)
+    except ApiError:  # what was applied long ago need not be what may be applied
+        return
+    place = {key: metadata.get(key) for key in ("namespace", "name")}
+    probe: Any = {"metadata": {**place, "annotations": {LAST_APPLIED: stored}}}
+    last_applied_down(node, probe, scope)
+    if probe["metadata"]["annotations"][LAST_APPLIED] == text and all(named.get(key) == place[key] for key in place):
+        annotations[LAST_APPLIED] = stored
+
+
+def _applied(text: str) -> tuple[Any, dict[str, Any]]:
+    """The object in the annotation and its metadata, which is empty where the text is no such thing."""
     try:
         inner = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return
-    key = "namespace" if metadata.get("namespace") else "name"
+        return None, {}
     named = inner.get("metadata") if isinstance(inner, dict) else None
-    if isinstance(named, dict) and named.get(key) == metadata.get(key):
-        view = rewrite(node, inner, Direction.DOWN, scope)
-        annotations[LAST_APPLIED] = msgspec.json.encode(view).decode() + ("\n" if text.endswith("\n") else "")
+    return inner, named if isinstance(named, dict) else {}
+
+
+def _as_text(document: Any, like: str) -> str:
+    """As the API server and kubectl write it: one line, with its end where `like` has one."""
+    return gojson.encode(document) + ("\n" if like.endswith("\n") else "")
 
 
 def own_kind(group: str, kind: str, row: Kind) -> tuple[str, str]:
@@ -178,23 +235,53 @@ def _table_to_view(document: dict[str, Any], row: Kind, scope: Scope, columns: d
         columns.update(tables.columns(document["columnDefinitions"], row.group, row.kind))
     for line in document.get("rows") or ():
         known = line.get("object")
+        annotations = _annotations(known)
         if isinstance(known, dict):
             kind = str(known.get("kind", ""))
-            node = tree_of(*own_kind(group_of(str(known.get("apiVersion", ""))), kind, row))
+            node = tree_of(*own_kind(group_of(str(known.get("apiVersion", ""))), kind, row), scope.exports)
             line["object"] = object_down(node, known, scope)
-        tables.rewrite_cells(line, columns, scope)
+        tables.rewrite_cells(line, columns, scope, annotations)
     return document
+
+
+def _annotations(document: Any) -> dict[str, Any]:
+    """The annotations of an object; empty where they are odd."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return annotations if isinstance(annotations, dict) else {}
+
+
+_DEFINITIONS: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
+
+
+def _kind_of(details: dict[str, Any]) -> str:
+    """The kind of the details of a Status, which name the kind or the resource."""
+    named = str(details.get("kind") or "")
+    row = TABLE.get((str(details.get("group") or ""), named))
+    return row.kind if row is not None else named
+
+
+_selector: Final = re.compile(r'(?<=label selector ")[^"]*')
+
+
+def _own_terms(found: re.Match[str]) -> str:
+    """The label selector that a refusal of the host repeats, without the terms that the proxy added to it."""
+    return ",".join(term for term in found[0].split(",") if RESERVED_PREFIX not in term)
 
 
 def status_to_view(document: dict[str, Any], scope: Scope) -> dict[str, Any]:
     """A Status of the host in the tenant's words: its message, and the name and causes in its details."""
     if isinstance(document.get("message"), str):
-        document["message"] = text_down(document["message"], scope)
+        document["message"] = text_down(_selector.sub(_own_terms, document["message"]), scope)
     details = document.get("details")
     if isinstance(details, dict):
-        if details.get("kind") in ("namespaces", "Namespace") and not details.get("group") and details.get("name"):
-            name = namespace_down(str(details["name"]), scope)
+        named = str(details.get("group") or ""), _kind_of(details)
+        lens = DEFINITION if named == _DEFINITIONS else NAMED.get(named)
+        if lens is not None and details.get("name"):
+            name = lens.down(str(details["name"]), scope)
             details["name"] = details["name"] if name == UNKNOWN else name
+        if isinstance(details.get("group"), str):
+            details["group"] = down(scope.tenant, HostName(details["group"])) or details["group"]
         for cause in details.get("causes") or ():
             if isinstance(cause, dict) and isinstance(cause.get("message"), str):
                 cause["message"] = text_down(cause["message"], scope)

@@ -1,14 +1,13 @@
-"""OpenAPI, filtered to what a tenant may see: version 2 as JSON and as protobuf, version 3 by group version.
+"""OpenAPI, filtered to what a tenant may see: version 2 (protobuf: core.openapi_protobuf), version 3 by group version.
 
-A path is kept if its resource is visible; a parameter if a kept path refers to it; a definition if a kept path, a kept
-parameter or a visible kind reaches it. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
+A path is kept if its resource is visible, an operation if its verb is; a parameter if a kept path refers to it; a
+definition if a kept path, a kept parameter or a visible kind reaches it.
+https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
-
-import yaml
 
 from vcproxy.core import media
 from vcproxy.core.discovery import Visibility
@@ -18,9 +17,22 @@ V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf
 """How client-go asks for version 2; the answer's type is spelled with a dot (V2_PROTOBUF_ANSWER)."""
 V2_PROTOBUF_ANSWER: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _ALWAYS: Final = frozenset({"/api/", "/apis/", "/version/"})
-_GVK: Final = "x-kubernetes-group-version-kind"
+GVK: Final = "x-kubernetes-group-version-kind"
+_METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch"})
+VERBS: Final = {
+    "get": "get",
+    "list": "list",
+    "watch": "watch",
+    "watchlist": "watch",
+    "post": "create",
+    "put": "update",
+    "patch": "patch",
+    "delete": "delete",
+    "deletecollection": "deletecollection",
+}
+"""The verb of an operation by its `x-kubernetes-action`; `connect` has none of its own: it goes with its path."""
 _DEFINITION: Final = "#/definitions/"
-_PARAMETER: Final = "#/parameters/"
+PARAMETER: Final = "#/parameters/"
 _SCHEMA: Final = "#/components/schemas/"
 
 Document = dict[str, Any]
@@ -47,34 +59,52 @@ def path_visible(path: str, visible: Visibility, groups: frozenset[str]) -> bool
     """Whether a path template (`/apis/apps/v1/namespaces/{namespace}/deployments/{name}`) may be shown."""
     if path in _ALWAYS:
         return True
-    parts = [part for part in path.split("/") if part]
-    match parts:
-        case ["api", "v1", *rest]:
-            return _resource_visible("", rest, visible)
-        case ["apis", group, *rest] if group in groups:
-            return _resource_visible(group, rest[1:], visible)
-    return False
+    target = _target(path)
+    if target is None or not (path.startswith("/api/v1/") or (target[0] and target[0] in groups)):
+        return False
+    group, resource, subresource = target
+    return not resource or (
+        visible.resource(group, resource) and (not subresource or visible.subresource(group, resource, subresource))
+    )
 
 
-def _resource_visible(group: str, rest: list[str], visible: Visibility) -> bool:
-    """`rest` is what follows the version: nothing for the path of a group version itself."""
+def _target(path: str) -> tuple[str, str, str] | None:
+    """Group, resource and subresource that a path template is of; no resource in that of a group (version)."""
+    match _parts(path):
+        case ["api", _, *rest]:
+            return "", *_resource(rest)
+        case ["apis", group, *rest] if group:
+            return group, *_resource(rest[1:])
+    return None
+
+
+def _resource(rest: list[str]) -> tuple[str, str]:
+    """Resource and subresource in what follows the version."""
     if rest[:1] == ["watch"]:
         rest = rest[1:]
     if rest[:2] == ["namespaces", "{namespace}"]:
         rest = rest[2:]
-    if not rest:
-        return True
-    resource, subresource = rest[0], rest[2] if len(rest) > 2 else ""
-    if not visible.resource(group, resource):
-        return False
-    return not subresource or visible.subresource(group, resource, subresource)
+    return rest[0] if rest else "", rest[2] if len(rest) > 2 else ""
 
 
 def _shown_paths(paths: Document, visible: Visibility, groups: frozenset[str]) -> Document:
-    """The visible paths; that of a group version of which no resource is left goes too."""
-    kept = {path: item for path, item in paths.items() if path_visible(path, visible, groups)}
+    """The visible paths with their visible operations; that of a group version without a resource left goes too."""
+    known = ((path, item) for path, item in paths.items() if path_visible(path, visible, groups))
+    kept = {path: _shown_item(path, item, visible) for path, item in known}
+    kept = {path: item for path, item in kept.items() if _METHODS & item.keys()}
     served = {_version(parts) for parts in map(_parts, kept) if parts != _version(parts)}
     return {path: item for path, item in kept.items() if _is_above_versions(path) or _version(_parts(path)) in served}
+
+
+def _shown_item(path: str, item: Document, visible: Visibility) -> Document:
+    """What may be done at a path: the operations whose verbs discovery shows as well."""
+    group, resource, subresource = _target(path) or ("", "", "")
+
+    def shown(operation: Document) -> bool:
+        verb = VERBS.get(operation.get("x-kubernetes-action", ""), "")
+        return not (verb and resource) or bool(visible.verbs(group, resource, subresource, [verb]))
+
+    return {key: value for key, value in item.items() if key not in _METHODS or shown(value)}
 
 
 def _parts(path: str) -> tuple[str, ...]:
@@ -95,11 +125,11 @@ def filter_v2(
 ) -> Document:
     """Version 2 as JSON. `groups` are the visible groups, `kinds` the visible (group, kind)s."""
     paths = _shown_paths(document["paths"], visible, groups)
-    used = frozenset(_references(_PARAMETER, [paths]))
+    used = frozenset(_references(PARAMETER, [paths]))
     parameters = {name: value for name, value in (document.get("parameters") or {}).items() if name in used}
     definitions = document.get("definitions") or {}
     kept = reachable(definitions, _references(_DEFINITION, [paths, parameters]), kinds, _DEFINITION)
-    shown = _shown_definitions(definitions, kept, _groups(paths))
+    shown = _shown_definitions(definitions, kept, groups_of(paths))
     replaced = {"paths": paths, "definitions": shown, "parameters": parameters}
     return {**document, **{key: value for key, value in replaced.items() if key in document}}
 
@@ -120,9 +150,14 @@ def _shown_definitions(definitions: Document, kept: frozenset[str], groups: froz
     return {name: _without_hidden_kinds(schema, groups) for name, schema in definitions.items() if name in kept}
 
 
-def _groups(paths: Iterable[str]) -> frozenset[str]:
+def groups_of(paths: Iterable[str]) -> frozenset[str]:
     """The groups that a set of paths is of."""
     return frozenset(parts[1] for parts in map(_parts, paths) if parts[0] == "apis" and len(parts) > 1)
+
+
+def methods_of(paths: Document) -> dict[str, frozenset[str]]:
+    """The methods of each path's operations."""
+    return {path: _METHODS & item.keys() for path, item in paths.items()}
 
 
 def reachable(
@@ -141,16 +176,16 @@ def reachable(
 
 def _is_kind(schema: Document, kinds: frozenset[tuple[str, str]]) -> bool:
     """Whether a schema is that of a visible kind; one shared by many groups (DeleteOptions) is found by reference."""
-    named = schema.get(_GVK) or []
+    named = schema.get(GVK) or []
     return len(named) == 1 and (named[0].get("group", ""), named[0].get("kind")) in kinds
 
 
 def _without_hidden_kinds(schema: Document, groups: frozenset[str]) -> Document:
-    named = schema.get(_GVK)
-    return {**schema, _GVK: _shown_kinds(named, groups)} if named else schema
+    named = schema.get(GVK)
+    return {**schema, GVK: shown_kinds(named, groups)} if named else schema
 
 
-def _shown_kinds(named: list[Document], groups: frozenset[str]) -> list[Document]:
+def shown_kinds(named: list[Document], groups: frozenset[str]) -> list[Document]:
     """The group version kinds of a definition that are shown: those of DeleteOptions name every group of the host."""
     if len(named) == 1:
         return named
@@ -208,122 +243,3 @@ def shown_v3(
         case ["apis", group, version]:
             return versions is None or (group, version) in versions
     return True
-
-
-# Version 2 as protobuf -----------------------------------------------------------------------------------------------
-# The messages of gnostic's openapi_v2 (the numbers are those of OpenAPIv2.proto). Each of Document's maps holds named
-# messages: NamedPathItem, NamedSchema and NamedParameter with name = 1, value = 2.
-
-_PATHS, _DEFINITIONS, _PARAMETERS = 8, 9, 10
-_PATH_ITEM, _ADDITIONAL = 2, 1  # Paths.path; Definitions.additional_properties, ParameterDefinitions the same
-_VALUE, _EXTENSION, _YAML = 2, 31, 2  # Named*.value; Schema.vendor_extension: NamedAny; Any.yaml
-
-
-def filter_v2_protobuf(raw: bytes, paths: frozenset[str], definitions: frozenset[str]) -> bytes:
-    """The host's own bytes with the paths and definitions that are named: those of the filtered JSON (`filter_v2`).
-
-    Raises ValueError for bytes that are not this message.
-    """
-    groups = _groups(paths)
-    kept = _rewritten(raw, _PATHS, lambda body: _named(body, _PATH_ITEM, paths.__contains__))
-    shown = b"".join(body for number, _, body in fields(kept) if number == _PATHS)
-    kept = _rewritten(kept, _PARAMETERS, lambda body: _named(body, _ADDITIONAL, lambda name: _refers(shown, name)))
-
-    def change(body: bytes) -> bytes:
-        wanted = _named(body, _ADDITIONAL, definitions.__contains__)
-        return _rewritten(wanted, _ADDITIONAL, lambda schema: _schema(schema, groups))
-
-    return _rewritten(kept, _DEFINITIONS, change)
-
-
-def _refers(paths: bytes, parameter: str) -> bool:
-    """Whether paths hold a JsonReference (_ref = 1) to a shared parameter."""
-    return _message(1, f"{_PARAMETER}{parameter}".encode()) in paths
-
-
-def _schema(raw: bytes, groups: frozenset[str]) -> bytes:
-    """A NamedSchema without the group version kinds that are hidden."""
-    if _GVK.encode() not in raw:
-        return raw
-    return _rewritten(
-        raw, _VALUE, lambda schema: _rewritten(schema, _EXTENSION, lambda named: _extension(named, groups))
-    )
-
-
-def _extension(raw: bytes, groups: frozenset[str]) -> bytes:
-    if _name(raw) != _GVK:
-        return raw
-    return _rewritten(raw, _VALUE, lambda any_: _rewritten(any_, _YAML, lambda text: _kinds_text(text, groups)))
-
-
-def _kinds_text(text: bytes, groups: frozenset[str]) -> bytes:
-    """A list of group version kinds as YAML, as gnostic writes vendor extensions."""
-    try:
-        named = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError("a vendor extension that is not YAML") from None
-    shown = _shown_kinds(named, groups)
-    return text if shown == named else yaml.safe_dump(shown).encode()
-
-
-def _named(raw: bytes, wanted: int, keep: Callable[[str], bool]) -> bytes:
-    return b"".join(field for number, field, body in fields(raw) if number != wanted or keep(_name(body)))
-
-
-def _name(raw: bytes) -> str:
-    return next((body.decode() for number, _, body in fields(raw) if number == 1), "")
-
-
-def _rewritten(raw: bytes, wanted: int, change: Callable[[bytes], bytes]) -> bytes:
-    """A message with what each field of a number holds changed; all else stays as it is."""
-    return b"".join(
-        _message(number, change(body)) if number == wanted else field for number, field, body in fields(raw)
-    )
-
-
-def fields(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """The fields of a message: number, the whole field, and what a length-delimited one holds (else empty)."""
-    at = 0
-    while at < len(raw):
-        start = at
-        key, at = _varint(raw, at)
-        body = b""
-        match key & 7:
-            case 0:
-                _, at = _varint(raw, at)
-            case 1:
-                at += 8
-            case 2:
-                size, at = _varint(raw, at)
-                body, at = raw[at : at + size], at + size
-            case 5:
-                at += 4
-            case _:
-                raise ValueError("not a protobuf message")
-        if at > len(raw):
-            raise ValueError("a protobuf message that breaks off")
-        yield key >> 3, raw[start:at], body
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(raw) and shift < 64:
-        byte = raw[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
-    raise ValueError("a protobuf message that breaks off")
-
-
-def _message(number: int, body: bytes) -> bytes:
-    return _encoded(number << 3 | 2) + _encoded(len(body)) + body
-
-
-def _encoded(value: int) -> bytes:
-    made = bytearray()
-    while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    made.append(value)
-    return bytes(made)

@@ -25,8 +25,8 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import bodies, objects, tables
-from vcproxy.core.fields import Lens, Scope
-from vcproxy.core.kinds import Kind
+from vcproxy.core.fields import Lens, Scope, version_down
+from vcproxy.core.kinds import Exposure, Kind
 from vcproxy.core.objects import LAST_APPLIED, Direction
 from vcproxy.core.wakes import Plan, plan_of
 
@@ -175,6 +175,30 @@ def labels(members: Any) -> Members:
     return _decoded_object(metadata["labels"]) if "labels" in metadata else {}
 
 
+def _annotations(members: Any) -> Members:
+    metadata = _metadata_of(members) if isinstance(members, dict) else {}
+    return _decoded_object(metadata["annotations"]) if "annotations" in metadata else {}
+
+
+def name(members: Any) -> str:
+    """The name of such an object or row; empty where there is none."""
+    return _named(members, "name")
+
+
+def namespace(members: Any) -> str:
+    """Its namespace, as it stands there."""
+    return _named(members, "namespace")
+
+
+def _named(members: Any, key: str) -> str:
+    if not isinstance(members, dict):
+        return ""
+    if "object" in members and "metadata" not in members:
+        return _named(_split(members["object"]), key)
+    metadata = _metadata_of(members)
+    return str(_any.decode(metadata[key])) if key in metadata else ""
+
+
 def _metadata_of(members: Members) -> Members:
     """The metadata of an object, split up from now on; empty where it is absent or odd."""
     if "metadata" in members and isinstance(members["metadata"], Raw):
@@ -206,9 +230,12 @@ def view(answer: Answer, row: Kind, scope: Scope, columns: dict[int, Lens] | Non
     elif answer.is_table:
         _table_down(answer, row, way, {} if columns is None else columns)
     elif answer.entries is None:
-        object_down(plan_of(*objects.own_kind(answer.group, answer.kind, row)), answer.head, way)
+        object_down(plan_of(*objects.own_kind(answer.group, answer.kind, row), scope.exports), answer.head, way)
     else:
-        plan = plan_of(*objects.item_kind(answer.group, answer.kind, row))
+        plan = plan_of(*objects.item_kind(answer.group, answer.kind, row), scope.exports)
+        if answer.group.startswith(scope.tenant):  # a list of custom resources says once more of which group they are
+            version = str(_any.decode(answer.head["apiVersion"]))
+            answer.head["apiVersion"] = Raw(_encode(version_down(version, scope)))
         for entry in answer.entries:
             if isinstance(entry, dict):
                 object_down(plan, entry, way)
@@ -274,7 +301,7 @@ def _down(plan: Plan, raw: Raw, way: _Way) -> Raw | None:
     if plan.only is not None:
         value = _any.decode(raw)
         return _made(plan.only.down(value, way.scope), value, raw)
-    if plan.node.lenses:
+    if plan.node.lenses and not plan.members:
         value = _any.decode(raw)
         return _made(objects.rewrite(plan.node, value, Direction.DOWN, way.scope), value, raw)
     try:
@@ -283,7 +310,24 @@ def _down(plan: Plan, raw: Raw, way: _Way) -> Raw | None:
         members = _members.decode(raw)
     except msgspec.ValidationError:
         return raw  # another type than the rules expect passes unchanged
-    return Raw(_encode(members)) if _members_down(plan.fields, members, way) else raw
+    changed = bool(plan.members) and _lenses_down(plan, members, way)
+    return Raw(_encode(members)) if _members_down(plan.fields, members, way) or changed else raw
+
+
+def _lenses_down(plan: Plan, members: Members, way: _Way) -> bool:
+    """The members that the lenses of this very place look at, rewritten in place; whether any could have changed."""
+    known = {key: members[key] for key in plan.members if key in members}
+    if not any(text in bytes(raw) for raw in known.values() for text in plan.lens_texts):
+        return False
+    view = {key: _any.decode(raw) for key, raw in known.items()}
+    for lens in plan.node.lenses:
+        view = lens.down(view, way.scope)
+    for key in known:
+        if key in view:
+            members[key] = Raw(bodies.encode_json(view[key]))
+        else:
+            del members[key]
+    return True
 
 
 def _wakes(plan: Plan, value: bytes, ident: bytes) -> bool:
@@ -313,19 +357,20 @@ def _made(made: Any, value: Any, raw: Raw) -> Raw | None:
 
 
 def _table_down(answer: Answer, row: Kind, way: _Way, columns: dict[int, Lens]) -> None:
-    if tables.CELLS.get((row.group, row.kind)) and "columnDefinitions" in answer.head:
+    if tables.has_names(row.group, row.kind) and "columnDefinitions" in answer.head:
         columns.update(tables.columns(_any.decode(answer.head["columnDefinitions"]), row.group, row.kind))
     for line in answer.entries or ():
         if not isinstance(line, dict):
             continue
         known = _split(line["object"]) if "object" in line else None
+        annotations = _annotations(known) if columns and row.exposure is Exposure.PRIVATE else {}
         if isinstance(known, dict):
             kind, group = _kind_of(known)
-            object_down(plan_of(*objects.own_kind(group, kind, row)), known, way)
+            object_down(plan_of(*objects.own_kind(group, kind, row), way.scope.exports), known, way)
             line["object"] = Raw(_encode(known))
         if columns and "cells" in line:
             cells = {"cells": _any.decode(line["cells"])}
-            tables.rewrite_cells(cells, columns, way.scope)
+            tables.rewrite_cells(cells, columns, way.scope, annotations)
             line["cells"] = Raw(bodies.encode_json(cells["cells"]))
 
 

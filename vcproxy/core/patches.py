@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core.fields import Inside, Scope, reserved
-from vcproxy.core.objects import ITEMS, Direction, Node, rewrite, tree_of
+from vcproxy.core.objects import ITEMS, Direction, Node, last_applied_up, rewrite, tree_of
 from vcproxy.core.status import ApiError, Status, bad_request, forbidden, too_large
 
 OPERATIONS_LIMIT: Final = 10_000
@@ -38,14 +38,16 @@ def rewrite_patch(patch: Any, kind: PatchType, group: str, name: str, scope: Sco
 
     Raises ApiError: 400 for a patch of the wrong shape, 403 for reserved labels.
     """
-    node = tree_of(group, name)
+    node = tree_of(group, name, scope.exports)
     try:
         if kind is PatchType.JSON:
             return [_operation(node, one, scope) for one in operations(patch)]
         if not isinstance(patch, dict):
             raise bad_request("the patch must be one object")
         if kind is PatchType.APPLY:
-            return rewrite(node, patch, Direction.UP, scope)
+            made = rewrite(node, patch, Direction.UP, scope)
+            last_applied_up(node, made, scope)
+            return made
         return _merge(node, patch, kind, scope)
     except _NotExact:
         return None
@@ -107,6 +109,8 @@ def _locate(node: Node, segments: list[str]) -> Node | None:
             raise _NotExact
         if any(lens.name in ("HIDDEN", "OWNER_LABEL") for lens in node.lenses) and reserved(part):
             raise forbidden(f"{part!r} is reserved: leave it out")
+        if any(part in lens.members for lens in node.lenses):
+            raise _NotExact
         below = node.children.get(part)
         if below is None and (part == "-" or part.isdigit()):
             below = node.children.get(ITEMS)
@@ -143,9 +147,7 @@ def _merge(node: Node, patch: dict[str, Any], kind: PatchType, scope: Scope) -> 
 
 
 def _partial(scope: Scope) -> Scope:
-    return Scope(
-        scope.tenant, scope.user, scope.classes, scope.namespaces, scope.learned, scope.host_ca, scope.tenant_ca, False
-    )
+    return msgspec.structs.replace(scope, full=False)
 
 
 def _child(node: Node, key: str, kind: PatchType) -> Node | None:
@@ -179,7 +181,7 @@ def apply(view: dict[str, Any], patch: Any, kind: PatchType) -> dict[str, Any]:
         copied = 0
         for one in operations(patch):
             if one["op"] == "copy":
-                copied += len(msgspec.json.encode(_get(result, pointer(str(one.get("from", ""))), one)))
+                copied += len(msgspec.json.encode(_get(result, pointer(str(one.get("from", ""))))))
             if copied > COPY_LIMIT:
                 raise too_large(COPY_LIMIT)
             result = _apply_operation(result, one)
@@ -251,10 +253,8 @@ def _merge_list(old: list[Any], new: list[Any], by: str) -> list[Any]:
     return list(result.values())
 
 
-def _failed(one: dict[str, Any]) -> ApiError:
-    message = (
-        f"the server rejected our request due to an error in our request: {one['op']} {one['path']} cannot be done"
-    )
+def _failed() -> ApiError:
+    message = "the server rejected our request due to an error in our request"
     return ApiError(Status(422, "Invalid", message))
 
 
@@ -267,22 +267,22 @@ def _apply_operation(document: Any, one: dict[str, Any]) -> Any:
             _take(document, path, one)
             return document
         case "test":
-            if _get(document, path, one) != one.get("value"):
-                raise _failed(one)
+            if _get(document, path) != one.get("value"):
+                raise _failed()
             return document
         case "move":
             return _put(document, path, _take(document, pointer(str(one.get("from", ""))), one), one)
         case "copy":
-            return _put(document, path, copy.deepcopy(_get(document, pointer(str(one.get("from", ""))), one)), one)
+            return _put(document, path, copy.deepcopy(_get(document, pointer(str(one.get("from", ""))))), one)
     raise bad_request(f"unknown operation {one['op']!r} in a JSON patch")
 
 
-def _get(document: Any, path: list[str], one: dict[str, Any]) -> Any:
+def _get(document: Any, path: list[str]) -> Any:
     for part in path:
         try:
             document = document[_index(document, part)]
         except (KeyError, IndexError, TypeError, ValueError):
-            raise _failed(one) from None
+            raise _failed() from None
     return document
 
 
@@ -299,7 +299,7 @@ def _index(container: Any, part: str) -> Any:
 def _put(document: Any, path: list[str], value: Any, one: dict[str, Any]) -> Any:
     if not path:
         return value
-    container = _get(document, path[:-1], one)
+    container = _get(document, path[:-1])
     try:
         if isinstance(container, list) and one["op"] != "replace":
             at = len(container) if path[-1] == "-" else int(_index(container, path[-1]))
@@ -311,15 +311,15 @@ def _put(document: Any, path: list[str], value: Any, one: dict[str, Any]) -> Any
         else:
             container[_index(container, path[-1])] = value
     except (KeyError, IndexError, TypeError, ValueError):
-        raise _failed(one) from None
+        raise _failed() from None
     return document
 
 
 def _take(document: Any, path: list[str], one: dict[str, Any]) -> Any:
     if not path:
-        raise _failed(one)
-    container = _get(document, path[:-1], one)
+        raise _failed()
+    container = _get(document, path[:-1])
     try:
         return container.pop(_index(container, path[-1]))
     except (KeyError, IndexError, TypeError, ValueError):
-        raise _failed(one) from None
+        raise _failed() from None

@@ -9,8 +9,10 @@ from typing import Final
 
 import msgspec
 
-from vcproxy.core import kinds, selectors, status
-from vcproxy.core.fields import Scope
+from vcproxy.core import kinds, private, requirements, selectors, status, tokenrequests
+from vcproxy.core.apis import DEFINITIONS, OwnApis, host_group
+from vcproxy.core.exported import Exports
+from vcproxy.core.fields import DEFINITION, Scope
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import (
     DNS_LABEL_LIMIT,
@@ -21,6 +23,7 @@ from vcproxy.core.names import (
     VirtualName,
     up,
 )
+from vcproxy.core.nodes import Chosen
 from vcproxy.core.request import ApiRequest, render_query, resource_path
 from vcproxy.core.status import ApiError, Status
 
@@ -50,6 +53,8 @@ class Document(Enum):
     HEALTH = "health"
     PATHS = "paths"
     REVIEW = "review"
+    ISSUER = "issuer"
+    ISSUER_KEYS = "issuer-keys"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -71,6 +76,10 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 class Forward(msgspec.Struct, frozen=True, tag=True):
     """One request to the host. `namespace` is the host's; `body_kind` is the (group, kind) of the body and its rules.
 
+    `name` is the object's, as the tenant has it.
+
+    `beside`: queries of what is listed beside a tenant's own objects of a Private kind.
+
     `stream` bodies are bytes of a container. `create_first`: a Namespace that is not there yet; on the host the tenant
     may patch it only once it exists.
     """
@@ -85,6 +94,8 @@ class Forward(msgspec.Struct, frozen=True, tag=True):
     namespace: str = ""
     stream: bool = False
     create_first: bool = False
+    name: str = ""
+    beside: tuple[Pairs, ...] = ()
 
     @property
     def target(self) -> str:
@@ -136,16 +147,35 @@ class List(msgspec.Struct, frozen=True, tag=True):
 
 
 class Watch(msgspec.Struct, frozen=True, tag=True):
-    """A watch: of cluster-scoped objects (one host watch), or of the namespaces named, or of all (`None`)."""
+    """A watch: of cluster-scoped objects (one host watch), or of the namespaces named, or of all (`None`).
+
+    `beside`: queries of what is watched beside a tenant's own objects of a Private kind.
+    """
 
     row: Kind
     version: str
     query: Pairs
     identity: Identity
     namespaces: tuple[VirtualName, ...] | None = ()
+    beside: tuple[Pairs, ...] = ()
 
 
-Plan = Deny | Answer | Forward | List | Watch | Tunnel | Proxy
+class Shadow(msgspec.Struct, frozen=True, tag=True):
+    """A request about a Shadow kind. `name` is the tenant's; `namespaces` too, `None` stands for all.
+
+    Of a kind of cluster scope `namespaces` is the one without a name. `absent`: what is asked for is in a namespace
+    that does not exist.
+    """
+
+    row: Kind
+    verb: str
+    name: str
+    query: Pairs
+    namespaces: tuple[VirtualName, ...] | None
+    absent: bool = False
+
+
+Plan = Deny | Answer | Forward | List | Watch | Tunnel | Proxy | Shadow
 
 _WRITE: Final = ("dryRun", "fieldManager", "fieldValidation")
 _LIST: Final = ("limit", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "includeObject")
@@ -193,9 +223,17 @@ _SUBRESOURCE_KINDS: Final = {
     "scale": ("autoscaling", "Scale"),
     "eviction": ("policy", "Eviction"),
     "binding": ("", "Binding"),
+    "token": tokenrequests.KIND,
 }
+NAMESPACES: Final = ("", "namespaces")
+_SELECTORS: Final = ("fieldSelector", "labelSelector")
 _SELECTING: Final = frozenset({"list", "watch", "deletecollection"})
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
+ISSUER_PATHS: Final = {
+    "/.well-known/openid-configuration": Document.ISSUER,
+    "/openid/v1/jwks": Document.ISSUER_KEYS,
+}
+"""Where an API server tells of the issuer of ServiceAccount tokens (KEP-1393)."""
 
 
 def decide(
@@ -208,12 +246,20 @@ def decide(
     try:
         if not request.is_resource:
             return _document(request)
-        row = _row(request, versions)
+        row = _row(request, versions, scope.apis, scope.exports)
         if row.exposure is kinds.Exposure.VIRTUAL:
             return Answer(Document.REVIEW)
-        return (
-            _namespaced(request, row, scope, position) if row.namespaced else _namespace(request, row, scope, position)
-        )
+        if row.exposure is kinds.Exposure.SHADOW:
+            return _shadow(request, row, scope)
+        if row.exposure is kinds.Exposure.SHARED:
+            return _shared(request, row, scope, position)
+        if row.key == NAMESPACES:
+            return _namespace(request, row, scope, position)
+        if row.exposure is kinds.Exposure.PRIVATE:
+            return _private(request, row, scope, position)
+        if not row.namespaced or (row.exposure is kinds.Exposure.OWN and not request.namespace):
+            return _own_group(request, row, scope, position)
+        return _namespaced(request, row, scope, position)
     except ApiError as refusal:
         return Deny(refusal.status)
 
@@ -237,13 +283,17 @@ def _document_of(path: str) -> Document | None:
         return Document.VERSION
     if path.startswith(_HEALTH) and path.rstrip("/").split("/")[1] in [at[1:] for at in _HEALTH]:
         return Document.HEALTH
-    return Document.PATHS if path == "/" else None
+    return Document.PATHS if path == "/" else ISSUER_PATHS.get(path)
 
 
-def _row(request: ApiRequest, versions: frozenset[tuple[str, str]]) -> Kind:
+def _row(request: ApiRequest, versions: frozenset[tuple[str, str]], own: OwnApis, exports: Exports) -> Kind:
     """The row of what is asked for; 404 for what is hidden or at the wrong scope, 405 for a verb that it lacks."""
-    row = kinds.find(request.group, request.resource)
-    if row is None or (request.group, request.version) not in versions:
+    row = kinds.find(request.group, request.resource) or exports.find(request.group, request.resource)
+    served = (request.group, request.version) in versions
+    if row is None:
+        row = own.find(request.group, request.resource)
+        served = own.serves(request.group, request.version, request.resource)
+    if row is None or not served:
         raise status.no_such_path()
     if request.subresource:
         if request.subresource in row.hidden_subresources or request.subresource not in row.subresources:
@@ -274,7 +324,7 @@ def query_up(request: ApiRequest, row: Kind, scope: Scope) -> Pairs:
     verb = request.verb
     allowed = _LOG if request.subresource == "log" else PARAMETERS[verb]
     pairs = [(key, value) for key, value in request.query if key in allowed]
-    if not row.namespaced:  # rows of a Table must name their owner: they are looked at once more
+    if row.exposure in (kinds.Exposure.PRIVATE, kinds.Exposure.OWN):  # rows are looked at once more by their metadata
         pairs = [pair for pair in pairs if pair[0] != "includeObject"]
     if verb in _SELECTING:
         fields = selectors.fields_up(_field_selector(request), row, scope)
@@ -289,7 +339,7 @@ def _field_selector(request: ApiRequest) -> str | None:
     """The field selector; the deprecated `/watch/.../<name>` path is a selector on the name."""
     text = request.parameter("fieldSelector")
     if request.verb == "watch" and request.name:
-        named = selectors.FieldTerm("metadata.name", "=", request.name).render()
+        named = requirements.FieldTerm("metadata.name", "=", request.name).render()
         return f"{text},{named}" if text else named
     return text
 
@@ -313,6 +363,66 @@ def _namespace(request: ApiRequest, row: Kind, scope: Scope, position: Position 
         message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
         raise status.forbidden(message, "", "namespaces", name)
     return _forward(request, row, scope, query, Identity.READER if verb == "get" else Identity.TENANT)
+
+
+def _private(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
+    """Kinds of cluster scope that each tenant has its own of: read by the proxy, with the owner's label as selector."""
+    query, verb = query_up(request, row, scope), request.verb
+    if verb not in ("get", "list", "watch"):
+        private.check_write(row, scope, verb, request.name)
+        return _forward(request, row, scope, _continued(query, position), Identity.TENANT)
+    if verb == "get":
+        return _forward(request, row, scope, query, Identity.READER)
+    if private.beside(row, scope):
+        # a server may give all at once (https://kubernetes.io/docs/reference/using-api/api-concepts/)
+        query = tuple(pair for pair in query if pair[0] != "limit")
+    beside = _beside(request, row, scope, query)
+    if verb == "watch":
+        return Watch(row, request.version, query, Identity.READER, beside=beside)
+    plan = _forward(request, row, scope, _continued(query, position), Identity.READER)
+    return msgspec.structs.replace(plan, beside=beside)
+
+
+def _beside(request: ApiRequest, row: Kind, scope: Scope, query: Pairs) -> tuple[Pairs, ...]:
+    """The queries for what stands beside the tenant's own objects: each with the client's selectors."""
+    rest = tuple(pair for pair in query if pair[0] not in _SELECTORS)
+    fields, found = dict(query).get("fieldSelector", ""), []
+    for owner, named in private.beside(row, scope):
+        labels = selectors.labels_up(request.parameter("labelSelector"), row, scope, owner)
+        field = ",".join(one for one in (fields, named) if one)
+        found.append((*rest, ("labelSelector", labels), *((("fieldSelector", field),) if field else ())))
+    return tuple(found)
+
+
+def _shared(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
+    """Kinds of the provider: read by the proxy, shown as far as the tenant may see them (core.nodes), never written."""
+    if request.verb not in kinds.READ:
+        what = status.qualified(row.group, row.resource) + (f' "{request.name}"' if request.name else "")
+        message = f"{what} is forbidden: {row.resource} are the provider's of this cluster and can only be read"
+        raise status.forbidden(message, row.group, row.resource, request.name)
+    if request.verb != "get":
+        Chosen.of(row.key, _chosen(request))
+    query = tuple(pair for pair in request.query if pair[0] in PARAMETERS[request.verb])
+    if request.verb == "watch":
+        return Watch(row, request.version, (*query, *_chosen(request), ("watch", "true")), Identity.READER)
+    query = tuple(pair for pair in query if pair[0] != "includeObject")  # forms are made of whole objects
+    if request.verb == "list":
+        query = (*query, *selectors.nodes_up(dict(_chosen(request)), row, scope))
+    return _forward(request, row, scope, _continued(query, position), Identity.READER)
+
+
+def _chosen(request: ApiRequest) -> Pairs:
+    """The selectors of a watch, as the tenant wrote them; an empty one is none."""
+    pairs = ("labelSelector", request.parameter("labelSelector")), ("fieldSelector", _field_selector(request))
+    return tuple((key, text) for key, text in pairs if text)
+
+
+def _own_group(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
+    """Custom resources of cluster scope or over all namespaces: their group is the tenant's alone, so one look does."""
+    query = query_up(request, row, scope)
+    if request.verb == "watch":
+        return Watch(row, request.version, query, Identity.TENANT)
+    return _forward(request, row, scope, _continued(query, position), Identity.TENANT)
 
 
 def _connected(request: ApiRequest, row: Kind, scope: Scope) -> Tunnel | Proxy:
@@ -348,6 +458,19 @@ def _namespaced(request: ApiRequest, row: Kind, scope: Scope, position: Position
     return _forward(request, row, scope, query, Identity.TENANT)
 
 
+def _shadow(request: ApiRequest, row: Kind, scope: Scope) -> Plan:
+    """A kind that stands on the host as a custom resource of vcproxy's own: host.shadows knows how."""
+    namespace, everywhere = VirtualName(request.namespace), row.namespaced and not request.namespace
+    absent = bool(namespace) and namespace not in scope.namespaces
+    if absent and request.verb == "create":
+        raise status.not_found("", "namespaces", namespace)
+    if absent and request.name:
+        raise status.not_found(row.group, row.resource, request.name)
+    names = None if everywhere else (namespace,)
+    query = tuple(pair for pair in request.query if pair[0] in (*PARAMETERS[request.verb], *_SELECTORS))
+    return Shadow(row, request.verb, request.name, query, names, absent)
+
+
 def _list(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, position: Position | None) -> Plan:
     limit = request.parameter("limit") or "0"
     if not limit.isdigit():
@@ -377,8 +500,9 @@ def _continued(query: Pairs, position: Position | None) -> Pairs:
 
 def _forward(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, identity: Identity) -> Forward:
     namespace = up(scope.tenant, VirtualName(request.namespace)) if request.namespace else HostName("")
-    name = up(scope.tenant, VirtualName(request.name)) if not row.namespaced and request.name else request.name
-    path = resource_path(request.group, request.version, row.resource, namespace, name, request.subresource)
+    name = _host_name(row, scope, request.name)
+    group = host_group(row, scope.tenant)
+    path = resource_path(group, request.version, row.resource, namespace, name, request.subresource)
     return Forward(
         row,
         _METHOD.get(request.verb, "DELETE"),
@@ -387,15 +511,27 @@ def _forward(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, identit
         identity,
         _BODY.get(request.verb, BodyUse.NONE),
         _SUBRESOURCE_KINDS.get(request.subresource, (row.group, row.kind)),
-        namespace if row.namespaced else name,
+        namespace if row.namespaced else name if row.key == NAMESPACES else "",
         stream=request.subresource == "log",
+        name=request.name,
     )
+
+
+def _host_name(row: Kind, scope: Scope, name: str) -> str:
+    """The name that an object has on the host: of cluster scope it carries the prefix, if its group does not."""
+    if row.exposure is not kinds.Exposure.PRIVATE or not name:
+        return name
+    if row.key == DEFINITIONS:
+        return str(DEFINITION.up(name, scope))
+    return private.host_name(row, scope, name)
 
 
 def namespace_target(plan: List | Watch, tenant: TenantId, namespace: VirtualName | None, query: Pairs) -> str:
     """The host's path and query of one part of a list or watch; None is the whole of a cluster-scoped kind."""
     host = up(tenant, namespace) if namespace is not None else HostName("")
-    return resource_path(plan.row.group, plan.version, plan.row.resource, host) + render_query(list(query))
+    return resource_path(host_group(plan.row, tenant), plan.version, plan.row.resource, host) + render_query(
+        list(query)
+    )
 
 
 def possible_namespace(name: str, tenant: TenantId) -> bool:

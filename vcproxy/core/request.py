@@ -190,8 +190,13 @@ def resource_path(group: str, version: str, resource: str, namespace: str = "", 
     return "/".join(part for part in parts if part)
 
 
+_plain = re.compile(r"[-a-zA-Z0-9_.~]*").fullmatch
+
+
 def segment(text: str) -> str:
     """A path segment, escaped (RFC 3986 3.3)."""
+    if _plain(text):  # nearly every name: several times as fast
+        return text
     return quote(text, safe=":@!$&'()*+,=-._~")
 
 

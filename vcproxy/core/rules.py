@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from vcproxy.core import fields
+from vcproxy.core import fields, fields_pods, fields_private, owners, pods
+from vcproxy.core.apis import BUILT_IN
+from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.fields import Lens
 
 Row = tuple[str, Lens]
@@ -17,10 +19,57 @@ COMMON: Final[tuple[Row, ...]] = (
     ("metadata.namespace", fields.NAMESPACE),
     ("metadata.labels", fields.HIDDEN_LABELS),
     ("metadata.annotations", fields.HIDDEN_ANNOTATIONS),
-    ("metadata.ownerReferences[]", fields.REFERENCE),
+    ("metadata.ownerReferences[]", owners.OWNER),
     ("metadata.managedFields", fields.MANAGED_FIELDS),
     ("status.conditions[].message", fields.TEXT),
 )
+
+
+_OWN: Final[tuple[Row, ...]] = (("apiVersion", fields.API_VERSION),)
+"""Custom resources: whatever else they hold is their author's."""
+
+
+def _private(kind: tuple[str, str]) -> tuple[Row, ...]:
+    """What all Private kinds but Namespace and CustomResourceDefinition have in common."""
+    return (
+        ("metadata.name", fields.NAMED[kind]),
+        ("metadata.generateName", fields.OWN_NAME),
+        ("metadata.labels", fields.OWNER_LABEL),
+    )
+
+
+_DEFAULT_CLASS: Final[tuple[Row, ...]] = (
+    ("metadata.annotations", fields_private.DEFAULT_FLAGS),
+    ("metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+)
+_LEGACY_CLASS: Final = f"metadata.annotations.'{fields_private.LEGACY_STORAGE}'"
+_SECRETS: Final = (
+    "azureFile.secretNamespace",
+    "cephfs.secretRef.namespace",
+    "cinder.secretRef.namespace",
+    "csi.controllerExpandSecretRef.namespace",
+    "csi.controllerPublishSecretRef.namespace",
+    "csi.nodeExpandSecretRef.namespace",
+    "csi.nodePublishSecretRef.namespace",
+    "csi.nodeStageSecretRef.namespace",
+    "flexVolume.secretRef.namespace",
+    "glusterfs.endpointsNamespace",
+    "iscsi.secretRef.namespace",
+    "rbd.secretRef.namespace",
+    "scaleIO.secretRef.namespace",
+    "storageos.secretRef.namespace",
+)
+"""Where a PersistentVolumeSpec names the namespace of a Secret, or of Endpoints."""
+
+
+def _volume_spec(at: str) -> tuple[Row, ...]:
+    """A PersistentVolumeSpec."""
+    return (
+        (f"{at}.claimRef", fields.REFERENCE),
+        (f"{at}.volumeAttributesClassName", fields.ATTRIBUTES_CLASS),
+        (f"{at}.csi.volumeAttributes", fields_private.PARAMETERS),
+        *((f"{at}.{path}", fields.NAMESPACE) for path in _SECRETS),
+    )
 
 
 def _claim_spec(at: str) -> tuple[Row, ...]:
@@ -30,6 +79,20 @@ def _claim_spec(at: str) -> tuple[Row, ...]:
         (f"{at}.volumeAttributesClassName", fields.ATTRIBUTES_CLASS),
         (f"{at}.volumeName", fields.VOLUME),
         (f"{at}.dataSourceRef.namespace", fields.NAMESPACE),
+    )
+
+
+def _made_of(at: str) -> tuple[Row, ...]:
+    """Labels and annotations that the host's controllers give to what they make of a template."""
+    return (f"{at}.metadata.labels", fields.HIDDEN_LABELS), (f"{at}.metadata.annotations", fields.HIDDEN_ANNOTATIONS)
+
+
+def _claim_template(at: str) -> tuple[Row, ...]:
+    """A PersistentVolumeClaimTemplate: its annotations may name a class, which counts before the field."""
+    return (
+        *_made_of(at),
+        (f"{at}.metadata.annotations.'{fields_private.LEGACY_STORAGE}'", fields.STORAGE_CLASS),
+        *_claim_spec(f"{at}.spec"),
     )
 
 
@@ -55,18 +118,27 @@ def _pod_spec(at: str) -> tuple[Row, ...]:
         (f"{at}.runtimeClassName", fields.RUNTIME_CLASS),
         *_affinity_terms(f"{at}.affinity.podAffinity"),
         *_affinity_terms(f"{at}.affinity.podAntiAffinity"),
-        *_claim_spec(f"{at}.volumes[].ephemeral.volumeClaimTemplate.spec"),
+        *_claim_template(f"{at}.volumes[].ephemeral.volumeClaimTemplate"),
     )
 
 
 def _template(at: str) -> tuple[Row, ...]:
     """A PodTemplateSpec: its own metadata holds labels and annotations of pods to come."""
     return (
-        (f"{at}.metadata.labels", fields.HIDDEN_LABELS),
-        (f"{at}.metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+        *_made_of(at),
         (f"{at}.metadata.namespace", fields.NAMESPACE),
         *_pod_spec(f"{at}.spec"),
     )
+
+
+_POD_INSIDE: Final[tuple[Row, ...]] = (
+    ("spec", fields_pods.DNS),
+    *((f"spec.{containers}[].env", fields_pods.ENV) for containers in pods.CONTAINERS),
+    ("spec.volumes[].projected", fields_pods.PROJECTED),
+    ("spec.volumes[].downwardAPI.items", fields_pods.FIELDS),
+    ("spec.volumes[].configMap", fields_pods.CONFIG_MAP),
+)
+"""What the host's webhook edits in a Pod. Templates stay as they were written."""
 
 
 def _device_requests(at: str) -> tuple[Row, ...]:
@@ -96,7 +168,7 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
         (f"metadata.labels.'{fields.NAME_LABEL}'", fields.NAMESPACE),
         ("status.conditions[]", fields.NAMESPACE_CONDITION),
     ),
-    ("", "Pod"): (*_pod_spec("spec"), ("status.message", fields.TEXT)),
+    ("", "Pod"): (*_pod_spec("spec"), *_POD_INSIDE, ("status.message", fields.TEXT)),
     ("", "PodTemplate"): _template("template"),
     ("", "ReplicationController"): _template("spec.template"),
     ("", "ConfigMap"): (("data.'ca.crt'", fields.ROOT_CA),),
@@ -105,12 +177,25 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
         ("subsets[].addresses[].targetRef", fields.REFERENCE),
         ("subsets[].notReadyAddresses[].targetRef", fields.REFERENCE),
     ),
+    ("", "PersistentVolume"): (
+        ("", fields_private.LENT_VOLUME),
+        *_private(("", "PersistentVolume")),
+        ("metadata.annotations", fields_private.PARAMETERS),
+        ("metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+        (_LEGACY_CLASS, fields.STORAGE_CLASS),
+        ("spec.storageClassName", fields_private.VOLUME_CLASS),
+        *_volume_spec("spec"),
+        ("status.message", fields.TEXT),
+    ),
     ("", "PersistentVolumeClaim"): (
-        *_claim_spec("spec"),
+        (_LEGACY_CLASS, fields.STORAGE_CLASS),
+        ("spec.storageClassName", fields_private.CLAIM_CLASS),
+        *(row for row in _claim_spec("spec") if row[0] != "spec.storageClassName"),
         ("status.currentVolumeAttributesClassName", fields.ATTRIBUTES_CLASS),
         ("status.modifyVolumeStatus.targetVolumeAttributesClassName", fields.ATTRIBUTES_CLASS),
     ),
     ("", "ResourceQuota"): (
+        ("metadata.managedFields", fields.QUOTA_MANAGED_FIELDS),
         ("spec.hard", fields.RESOURCE_KEYS),
         ("spec.scopeSelector.matchExpressions[]", fields.SCOPE_SELECTOR),
         ("status.hard", fields.RESOURCE_KEYS),
@@ -119,44 +204,84 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _EVENT,
     ("", "Binding"): (("target", fields.REFERENCE),),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): (
+        ("metadata.name", fields.DEFINITION),
+        ("metadata.labels", fields.OWNER_LABEL),
+        ("spec.group", fields.GROUP),
+        ("spec.conversion", fields.CONVERSION),
+    ),
+    ("autoscaling", "HorizontalPodAutoscaler"): (
+        ("spec.scaleTargetRef.apiVersion", fields.API_VERSION),
+        ("spec.metrics[].object.describedObject.apiVersion", fields.API_VERSION),
+        ("status.currentMetrics[].object.describedObject.apiVersion", fields.API_VERSION),
+    ),
     ("apps", "Deployment"): _template("spec.template"),
     ("apps", "ReplicaSet"): _template("spec.template"),
     ("apps", "DaemonSet"): _template("spec.template"),
     ("apps", "StatefulSet"): (
         *_template("spec.template"),
-        *_claim_spec("spec.volumeClaimTemplates[].spec"),
-        ("spec.volumeClaimTemplates[].metadata.labels", fields.HIDDEN_LABELS),
-        ("spec.volumeClaimTemplates[].metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+        *_claim_template("spec.volumeClaimTemplates[]"),
     ),
     ("apps", "ControllerRevision"): (
         *_template("data.spec.template"),
-        *_claim_spec("data.spec.volumeClaimTemplates[].spec"),
+        *_claim_template("data.spec.volumeClaimTemplates[]"),
     ),
     ("batch", "Job"): _template("spec.template"),
     ("batch", "CronJob"): (
         *_template("spec.jobTemplate.spec.template"),
-        ("spec.jobTemplate.metadata.labels", fields.HIDDEN_LABELS),
-        ("spec.jobTemplate.metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+        *_made_of("spec.jobTemplate"),
         ("status.active[]", fields.REFERENCE),
     ),
     ("discovery.k8s.io", "EndpointSlice"): (("endpoints[].targetRef", fields.REFERENCE),),
     ("networking.k8s.io", "Ingress"): (
+        ("", fields_private.DEFAULT_INGRESS),
         ("spec.ingressClassName", fields.INGRESS_CLASS),
-        ("metadata.annotations.'kubernetes.io/ingress.class'", fields.INGRESS_CLASS),
+        (f"metadata.annotations.'{fields_private.LEGACY_INGRESS}'", fields.INGRESS_CLASS),
+    ),
+    ("networking.k8s.io", "IngressClass"): (
+        *_private(("networking.k8s.io", "IngressClass")),
+        *_DEFAULT_CLASS,
+        ("spec.parameters.apiGroup", fields_private.API_GROUP),
+        ("spec.parameters.namespace", fields.NAMESPACE),
     ),
     ("networking.k8s.io", "NetworkPolicy"): (
         ("spec.ingress[].from[].namespaceSelector", fields.NAMESPACE_SELECTOR),
         ("spec.egress[].to[].namespaceSelector", fields.NAMESPACE_SELECTOR),
     ),
+    ("node.k8s.io", "RuntimeClass"): _private(("node.k8s.io", "RuntimeClass")),
+    ("resource.k8s.io", "DeviceClass"): _private(("resource.k8s.io", "DeviceClass")),
     ("resource.k8s.io", "ResourceClaim"): _device_requests("spec"),
-    ("resource.k8s.io", "ResourceClaimTemplate"): _device_requests("spec.spec"),
+    ("resource.k8s.io", "ResourceClaimTemplate"): (*_made_of("spec"), *_device_requests("spec.spec")),
+    ("scheduling.k8s.io", "PriorityClass"): (
+        ("", fields_private.DEFAULT_PRIORITY),
+        *_private(("scheduling.k8s.io", "PriorityClass")),
+    ),
+    ("storage.k8s.io", "CSIDriver"): _private(("storage.k8s.io", "CSIDriver")),
+    ("storage.k8s.io", "StorageClass"): (
+        *_private(("storage.k8s.io", "StorageClass")),
+        *_DEFAULT_CLASS,
+        ("parameters", fields_private.PARAMETERS),
+    ),
+    ("storage.k8s.io", "VolumeAttachment"): (
+        *_private(("storage.k8s.io", "VolumeAttachment")),
+        ("spec.source.persistentVolumeName", fields.VOLUME),
+        ("spec.source.inlineVolumeSpec.storageClassName", fields.STORAGE_CLASS),
+        *_volume_spec("spec.source.inlineVolumeSpec"),
+        ("status.attachError.message", fields.TEXT),
+        ("status.detachError.message", fields.TEXT),
+    ),
+    ("storage.k8s.io", "VolumeAttributesClass"): (
+        *_private(("storage.k8s.io", "VolumeAttributesClass")),
+        ("parameters", fields_private.PARAMETERS),
+    ),
     ("storage.k8s.io", "CSIStorageCapacity"): (("storageClassName", fields.STORAGE_CLASS),),
 }
 
 
-def rows(group: str, kind: str) -> tuple[Row, ...]:
+def rows(group: str, kind: str, exports: Exports = NOTHING) -> tuple[Row, ...]:
     """The rows of a kind, its own first; a path that it names itself replaces the common row of that path."""
-    own = _KINDS.get((group, kind), ())
+    others = () if group in BUILT_IN or group in exports.groups else _OWN
+    own = _KINDS.get((group, kind), exports.rules.get((group, kind), others))
     named = {path for path, _ in own}
     return own + tuple(row for row in COMMON if row[0] not in named)
 

@@ -79,6 +79,11 @@ def not_found(group: str, resource: str, name: str) -> ApiError:
     return _error(404, "NotFound", message, _details(group, resource, name))
 
 
+def already_exists(group: str, resource: str, name: str) -> ApiError:
+    message = f'{qualified(group, resource)} "{name}" already exists'
+    return _error(409, "AlreadyExists", message, _details(group, resource, name))
+
+
 def no_such_path() -> ApiError:
     """404 of a path or kind that is not served: the words of the API server's generic handler."""
     return _error(404, "NotFound", "the server could not find the requested resource")

@@ -4,12 +4,20 @@ A Table (KEP-491) is what `kubectl get` prints; its rows hold an object, rewritt
 rewritten by these rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from vcproxy.core import fields
+from vcproxy.core import fields, fields_private
+from vcproxy.core.apis import BUILT_IN
 from vcproxy.core.fields import Lens, Scope
+
+NO_ANNOTATIONS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def _same(value: Any, scope: Scope) -> Any:
+    """Cells are never written, and some are shown as they are."""
+    return value
 
 
 def _event_object_down(value: Any, scope: Scope) -> Any:
@@ -20,33 +28,83 @@ def _event_object_down(value: Any, scope: Scope) -> Any:
     return f"{kind}/{fields.namespace_down(name, scope)}" if slash and kind == "namespace" else value
 
 
+def _claim_down(value: Any, scope: Scope) -> Any:
+    """The Claim cell of a PersistentVolume: `<namespace>/<name>`."""
+    namespace, slash, name = value.partition("/") if isinstance(value, str) else ("", "", "")
+    return f"{fields.namespace_down(namespace, scope)}/{name}" if slash else value
+
+
+_DEFAULT_NAME: Final = Lens("DEFAULT_NAME", fields.STORAGE_CLASS.up, fields.STORAGE_CLASS.down)
+_DEFAULT_CELL: Final = Lens("DEFAULT_CELL", _same, _same)
+_DEFAULTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = MappingProxyType(
+    {
+        "DEFAULT_NAME": ("storageclass.kubernetes.io", lambda cell: f"{cell} (default)"),
+        "DEFAULT_CELL": ("globalDefault", lambda cell: True),
+    }
+)
+"""Cells that tell of a tenant's default class, which the host does not know: what marks it, and what is shown then."""
+_CLAIM: Final = Lens("CLAIM", _same, _claim_down)
 _EVENT: Final = {
-    "Object": Lens("EVENT_OBJECT", lambda value, scope: value, _event_object_down),
+    "Object": Lens("EVENT_OBJECT", _same, _event_object_down),
     "Message": fields.TEXT,
 }
 
 CELLS: Final[Mapping[tuple[str, str], Mapping[str, Lens]]] = MappingProxyType(
     {
         ("", "Namespace"): {"Name": fields.NAMESPACE},
+        ("apiextensions.k8s.io", "CustomResourceDefinition"): {"Name": fields.DEFINITION, "Group": fields.GROUP},
         ("", "Event"): _EVENT,
         ("events.k8s.io", "Event"): _EVENT,
+        ("", "PersistentVolume"): {
+            "Name": fields.VOLUME,
+            "Claim": _CLAIM,
+            "StorageClass": fields.STORAGE_CLASS,
+            "VolumeAttributesClass": fields.ATTRIBUTES_CLASS,
+        },
         ("", "PersistentVolumeClaim"): {
             "StorageClass": fields.STORAGE_CLASS,
             "Volume": fields.VOLUME,
             "VolumeAttributesClass": fields.ATTRIBUTES_CLASS,
         },
         ("networking.k8s.io", "Ingress"): {"Class": fields.INGRESS_CLASS},
+        ("networking.k8s.io", "IngressClass"): {"Name": fields.INGRESS_CLASS},
+        ("node.k8s.io", "RuntimeClass"): {"Name": fields.RUNTIME_CLASS},
+        ("resource.k8s.io", "DeviceClass"): {"Name": fields.DEVICE_CLASS},
+        ("scheduling.k8s.io", "PriorityClass"): {"Name": fields.PRIORITY_CLASS, "Global-Default": _DEFAULT_CELL},
+        ("storage.k8s.io", "CSIDriver"): {"Name": fields.OWN_NAME},
+        ("storage.k8s.io", "StorageClass"): {"Name": _DEFAULT_NAME},
+        ("storage.k8s.io", "VolumeAttachment"): {"Name": fields.OWN_NAME, "PV": fields.VOLUME},
+        ("storage.k8s.io", "VolumeAttributesClass"): {"Name": fields.ATTRIBUTES_CLASS},
         ("storage.k8s.io", "CSIStorageCapacity"): {"StorageClassName": fields.STORAGE_CLASS},
     }
 )
 """Lens by column name, by (group, kind)."""
 
 
+def has_names(group: str, kind: str) -> bool:
+    """Whether a Table of a kind may have cells that show names of the host."""
+    return group not in BUILT_IN or (group, kind) in CELLS
+
+
+_PATH: Final = "Custom resource definition column (in JSONPath format): "
+"""Begins the description of a column whose author wrote none (apiextensions-apiserver: tableconvertor)."""
+
+
+def _may_hold_names(column: Any) -> bool:
+    """Whether the author of a definition may have had a host name shown: metadata, apiVersion, or the whole object."""
+    if not isinstance(column, dict) or column.get("format") == "name":
+        return False
+    path = str(column.get("description")).removeprefix(_PATH)
+    return not path.startswith((".spec.", ".status."))
+
+
 def columns(definitions: Any, group: str, kind: str) -> dict[int, Lens]:
     """Which cells of a row are rewritten, by index."""
-    lenses = CELLS.get((group, kind))
-    if not lenses or not isinstance(definitions, list):
+    if not isinstance(definitions, list):
         return {}
+    if group not in BUILT_IN:
+        return {index: fields.TEXT for index, column in enumerate(definitions) if _may_hold_names(column)}
+    lenses = CELLS.get((group, kind), {})
     return {
         index: lenses[column["name"]]
         for index, column in enumerate(definitions)
@@ -54,11 +112,15 @@ def columns(definitions: Any, group: str, kind: str) -> dict[int, Lens]:
     }
 
 
-def rewrite_cells(line: dict[str, Any], lenses: Mapping[int, Lens], scope: Scope) -> None:
-    """Rewrite the cells of one row in place."""
+def rewrite_cells(
+    line: dict[str, Any], lenses: Mapping[int, Lens], scope: Scope, annotations: Mapping[str, Any] = NO_ANNOTATIONS
+) -> None:
+    """Rewrite the cells of one row in place; `annotations` are those of its object on the host."""
     cells = line.get("cells")
     if not isinstance(cells, list):
         return
     for index, lens in lenses.items():
         if index < len(cells):
             cells[index] = lens.down(cells[index], scope)
+            if lens.name in _DEFAULTS and fields_private.is_default(annotations, _DEFAULTS[lens.name][0]):
+                cells[index] = _DEFAULTS[lens.name][1](cells[index])

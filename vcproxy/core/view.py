@@ -7,7 +7,9 @@ from typing import Final
 
 import msgspec
 
+from vcproxy.core.apis import NONE, OwnApis
 from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.nodes import EVERY, Selection
 
 
 class Phase(Enum):
@@ -26,6 +28,18 @@ class ClassLists(msgspec.Struct, frozen=True):
     priority: frozenset[str] = frozenset()
     device: frozenset[str] = frozenset()
     volume_attributes: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """The classes that count where a tenant's object names none, as they are called on the host; empty: there is none.
+
+    Its own one that is marked so, or the host's where the tenant may use that.
+    """
+
+    storage: str = ""
+    ingress: str = ""
+    priority: str = ""
 
 
 class NamespaceInfo(msgspec.Struct, frozen=True):
@@ -48,3 +62,8 @@ class TenantView(msgspec.Struct, frozen=True):
     profile: str = "hard"
     classes: ClassLists = ClassLists()
     namespaces: Mapping[VirtualName, NamespaceInfo] = NO_NAMESPACES
+    apis: OwnApis = NONE
+    nodes: Selection = EVERY
+    defaults: Defaults = Defaults()
+    writable: frozenset[str] = frozenset()
+    """Kinds of `core.kinds.GUARDED` that it may write (`spec.clusterKinds` of a Tenant)."""

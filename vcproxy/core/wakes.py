@@ -6,18 +6,21 @@ from typing import Final
 import msgspec
 
 from vcproxy.core import objects
+from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.fields import ID, Lens
 from vcproxy.core.objects import ITEMS, Node
 
 SEARCHED: Final = 2
-"""Up to how many texts a branch is searched for before it is split up: a search costs half of what splitting does."""
+"""Up to how many texts a branch is searched for before it is split up: a search costs half of what splitting does.
+
+What has nothing below it is always searched: else it would be decoded and encoded whole."""
 
 
 class Plan(msgspec.Struct):
     """A node of the rule tree, made ready: what wakes it (`texts`, and the tenant's id if `by_id`) and how to go on.
 
     `fields` are those that rules name, `rest` are all of them but `metadata`, `only` is the lens of a place that has
-    one lens and nothing below.
+    one lens and nothing below. `members` are those that the lenses of this place look at, where that is all they do.
     """
 
     node: Node
@@ -28,26 +31,37 @@ class Plan(msgspec.Struct):
     texts: tuple[bytes, ...]
     by_id: bool
     searched: bool
+    members: tuple[str, ...]
+    lens_texts: tuple[bytes, ...]
 
 
 @lru_cache(maxsize=1024)
-def plan_of(group: str, kind: str) -> Plan:
-    return _plan(objects.tree_of(group, kind))
+def plan_of(group: str, kind: str, exports: Exports = NOTHING) -> Plan:
+    return _plan(objects.tree_of(group, kind, exports))
 
 
 def _plan(node: Node) -> Plan:
     texts = _texts(node)
+    only = node.lenses[0] if len(node.lenses) == 1 and not node.children else None
     fields = {key: _plan(child) for key, child in node.children.items() if key != ITEMS}
     return Plan(
         node,
-        node.lenses[0] if len(node.lenses) == 1 and not node.children else None,
+        only,
         fields,
         {key: child for key, child in fields.items() if key != "metadata"},
         _plan(node.children[ITEMS]) if ITEMS in node.children else None,
         tuple(sorted(text.encode() for text in texts if text)),
         ID in texts,
-        "" not in _keys_to_unsure(node) and len(texts) <= SEARCHED,
+        "" not in _keys_to_unsure(node) and (len(texts) <= SEARCHED or only is not None),
+        _members(node),
+        tuple(sorted({text.encode() for lens in node.lenses for text in lens.wakes or ("",)})),
     )
+
+
+def _members(node: Node) -> tuple[str, ...]:
+    if not all(lens.members for lens in node.lenses):
+        return ()
+    return tuple(sorted({key for lens in node.lenses for key in lens.members}))
 
 
 def _texts(node: Node) -> set[str]:

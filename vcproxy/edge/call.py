@@ -33,15 +33,16 @@ class ClientCall:
 
     __slots__ = (
         "_failed", "_head", "_limit", "_parts", "_size", "_waiting", "_wire",
-        "complete", "method", "request_id", "target",
+        "certificate", "complete", "method", "request_id", "target",
     )  # fmt: skip
 
-    def __init__(self, head: Head, wire: Wire, request_id: str) -> None:
+    def __init__(self, head: Head, wire: Wire, request_id: str, certificate: bytes = b"") -> None:
         self._head = head
         self._wire = wire
         self.request_id = request_id
         self.method = head.method
         self.target = head.target
+        self.certificate = certificate
         self.complete = False
         self._parts: list[bytes] = []
         self._size = 0
@@ -76,6 +77,12 @@ class ClientCall:
         for name, values in self._head.headers.items():
             for value in values:
                 yield name.decode("ascii"), value.decode("latin-1")
+
+    def begins(self, prefix: bytes) -> bool:
+        for name in self._head.headers:  # noqa: SIM110 - a generator would cost more than the search
+            if name.startswith(prefix):
+                return True
+        return False
 
     def claim(self, owner: str) -> None:
         self._wire.claim(owner)

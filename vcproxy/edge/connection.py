@@ -22,6 +22,7 @@ from vcproxy.core.status import ApiError, Status
 from vcproxy.drive import Drive, Signal
 from vcproxy.edge import writing
 from vcproxy.edge.call import ClientCall, late
+from vcproxy.edge.presented import presented
 from vcproxy.edge.reader import Head, Malformed, Reader
 
 log = logging.getLogger(__name__)
@@ -83,9 +84,9 @@ class Connection(asyncio.Protocol):
     """A client's connection, and the Wire of its calls."""
 
     __slots__ = (
-        "_advancing", "_body", "_calls", "_closing", "_current", "_drained", "_drive", "_edge", "_ending", "_feed",
-        "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_task", "_tidying", "_transport", "blocked",
-        "deadline", "owner", "unsent",
+        "_advancing", "_body", "_calls", "_certificate", "_closing", "_current", "_drained", "_drive", "_edge",
+        "_ending", "_feed", "_finite", "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_task",
+        "_tidying", "_transport", "blocked", "deadline", "owner", "unsent",
     )  # fmt: skip
 
     def __init__(self, edge: Edge) -> None:
@@ -97,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._current: ClientCall | None = None
         self._drive: Drive[Reply] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._finite = False
         self._feed: Feed | None = None
         self._peer: Pipe | None = None
         self._rest: bytearray | None = None
@@ -105,6 +107,7 @@ class Connection(asyncio.Protocol):
         self._body: memoryview | None = None
         self._advancing = self._held = self._ending = self._closing = False
         self._state: tuple[str, float] = ("", NEVER)
+        self._certificate = b""
         self.blocked = False
         self.deadline = NEVER
         self.owner = ""
@@ -115,6 +118,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HIGH)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._certificate = presented(tls)
         self.deadline = self._edge.now() + FIRST_BYTE
         try:
             self._edge.opened(self, transport.get_extra_info("socket"))
@@ -199,7 +205,7 @@ class Connection(asyncio.Protocol):
     def head(self, head: Head) -> None:
         if len(self._calls) >= PIPELINED:
             raise Malformed("too many requests wait for the one before")
-        self._incoming = ClientCall(head, self, self._edge.next_id())
+        self._incoming = ClientCall(head, self, self._edge.next_id(), self._certificate)
         self._calls.append(self._incoming)
 
     def body(self, data: bytes) -> None:
@@ -297,6 +303,7 @@ class Connection(asyncio.Protocol):
                 self.drain()
         elif reply.stream is not None:
             self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
+            self._finite = reply.finite
             self._task = asyncio.create_task(self._copy(reply.stream))
             self._task.add_done_callback(functools.partial(self._never_begun, reply.stream))
         else:
@@ -393,7 +400,7 @@ class Connection(asyncio.Protocol):
                     self._drained = Signal()
                     await self._drained
         except asyncio.CancelledError:
-            if not self._edge.draining:
+            if not self._edge.draining or self._finite:
                 raise
         except Exception as error:
             log.debug("a stream broke off: %s", type(error).__name__)
@@ -500,11 +507,12 @@ class Connection(asyncio.Protocol):
         self.deadline = self._edge.now() + (WRITE if self._closing else self._state[1])
 
     def drain(self) -> None:
-        """The listener ends: streams and feeds end with a clean last chunk, what is idle goes, the rest may finish."""
+        """The listener ends: watches end with a clean last chunk, what is idle goes, the rest may finish."""
         if self._feed is not None:
             self._feed.drain()
         elif self._task is not None:
-            self._task.cancel("drain")
+            if not self._finite:
+                self._task.cancel("drain")
         elif self._current is None and self._peer is None and not self._ending and self._reader.between:
             self._close(LINGER)
 

@@ -20,14 +20,18 @@ _json = msgspec.json.Decoder()
 
 async def document(response: HostResponse, limit: int = BODY_LIMIT) -> dict[str, Any]:
     """The JSON object of an answer, decoded. Raises ApiError 502 for anything else."""
-    raw = await response.read(limit)
+    return decoded(await response.read(limit))
+
+
+def decoded(raw: bytes) -> dict[str, Any]:
+    """The JSON object of bytes that were read. Raises ApiError 502."""
     try:
-        decoded = _json.decode(raw)
+        document = _json.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         raise status.bad_gateway() from None
-    if not isinstance(decoded, dict):
+    if not isinstance(document, dict):
         raise status.bad_gateway()
-    return decoded
+    return document
 
 
 async def answer(response: HostResponse, limit: int = BODY_LIMIT) -> Answer:

@@ -292,7 +292,11 @@ class Watcher:
             return
         if reached > self.told:
             self.told = reached
-            self._sink.write(hub.bookmark(reached))
+            self._sink.write(self.bookmark(reached))
+
+    def bookmark(self, version: int, *, initial_end: bool = False) -> bytes:
+        """A framed bookmark."""
+        return self.audience.hub.bookmark(version, initial_end=initial_end)
 
     def end(self) -> None:
         """End the answer cleanly."""

@@ -78,8 +78,8 @@ class Backfill:
         heard = await self._older(version, start)
         if heard is None:
             return False
-        owned = await self._owned(heard)
-        return window.start == start and window.prepend(version, owned)
+        owned = await self._owned(version, heard)
+        return owned is not None and window.start == start and window.prepend(version, owned)
 
     async def _older(self, version: int, start: int) -> list[Heard] | None:
         """The events after `version` up to `start`; None where the host does not tell all of them."""
@@ -103,8 +103,8 @@ class Backfill:
                     return found
         return None
 
-    async def _owned(self, heard: list[Heard]) -> Owned:
-        """The events that are a tenant's. Namespaces that nobody knows are asked for, each once."""
+    async def _owned(self, version: int, heard: list[Heard]) -> Owned | None:
+        """The events since a version that are a tenant's. Namespaces that nobody knows are asked for, each once."""
         verdicts: dict[str, Verdict] = {}
         found: Owned = []
         for one in heard:

@@ -5,19 +5,39 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from vcproxy.core import bodies, discovery, kinds, media, openapi, protobuf, reviews, status
+from vcproxy.core import (
+    access_reviews,
+    bodies,
+    discovery,
+    kinds,
+    media,
+    openapi,
+    openapi_own,
+    openapi_protobuf,
+    plan,
+    protobuf,
+    review_forms,
+    reviews,
+    shadow,
+    status,
+)
+from vcproxy.core.apis import OwnApis, group_discovery
 from vcproxy.core.caller import Caller
+from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.hosting import HostRequest, Upstream
 from vcproxy.core.http import Call, Reply, single
 from vcproxy.core.media import Codec
-from vcproxy.core.names import RESERVED_PREFIX
+from vcproxy.core.names import RESERVED_PREFIX, TenantId, VirtualName, up
 from vcproxy.core.plan import Document
+from vcproxy.core.rbac import Policy, User
 from vcproxy.core.request import ApiRequest
+from vcproxy.core.review_forms import Form
 from vcproxy.core.status import ApiError
+from vcproxy.core.view import TenantView
 from vcproxy.host import answers, replies
 
 log = logging.getLogger(__name__)
@@ -26,19 +46,51 @@ REFRESH: Final = 30.0
 """Seconds between two looks at whether the host serves something else than before."""
 OPENAPI_KEPT: Final = 64
 """Filtered OpenAPI documents that are kept."""
-_PATHS: Final = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+ISSUER_KEPT: Final = "public, max-age=3600"
+"""For how long clients may keep the issuer's documents: the API server's own hour."""
+_PATHS: Final = (
+    *plan.ISSUER_PATHS,
+    "/api",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/readyz",
+    "/version",
+)
+
+
+class Asking(Protocol):
+    """Who asks for a review, and the rules that answer it."""
+
+    @property
+    def user(self) -> User: ...
+
+    @property
+    def policy(self) -> Policy: ...
+
+
+class Reviewer(Protocol):
+    """Who knows tokens (access.reviewing.TokenReviewer)."""
+
+    async def review(
+        self, token: str, tenant: TenantId, audiences: tuple[str, ...], now: float
+    ) -> tuple[Caller, tuple[str, ...]]:
+        """Whom a token is good for, and for which of `audiences` (empty: the API's). Raises ApiError 401."""
+        ...
 
 
 class Catalog:
     """The host's discovery, OpenAPI and version, filtered. `address` is host:port that clients know the proxy by."""
 
-    def __init__(self, upstream: Upstream, *, address: str, timeout: float = 30.0) -> None:
+    def __init__(self, upstream: Upstream, *, address: str, timeout: float = 30.0, exports: Exports = NOTHING) -> None:
         self._upstream = upstream
         self._address = address
         self._timeout = timeout
-        self._visible = kinds.Served()
-        self._kinds = frozenset((row.group, row.kind) for row in kinds.served())
-        self._seed = _seed()
+        self._visible = kinds.Served(exports.rows)
+        self._kinds = frozenset((row.group, row.kind) for row in exports.served())
+        self._seed = _seed(exports)
         self._core: dict[str, Any] = {"items": []}
         self._groups: dict[str, Any] = {"items": []}
         self._openapi: dict[str, tuple[float, str, bytes]] = {}
@@ -81,66 +133,136 @@ class Catalog:
 
     # Answering ---------------------------------------------------------------------------------------------------
 
-    async def answer(self, document: Document, request: ApiRequest, call: Call) -> Reply:
+    async def answer(self, document: Document, request: ApiRequest, call: Call, view: TenantView) -> Reply:
         """One of the documents that the proxy answers by itself. Raises ApiError 404, 406, 502 to 504."""
         match document:
             case Document.DISCOVERY:
-                return await self._discovery(request.path, call)
+                return await self._discovery(request.path, call, view.apis)
             case Document.OPENAPI:
-                return await self._openapi_reply(request, call)
+                return await self._openapi_reply(request, call, view)
             case Document.VERSION:
                 version = await self._document("/version", media.JSON)
                 return await replies.of_document(version, Codec.JSON, call)
             case Document.HEALTH:
                 return Reply(200, (("Content-Type", "text/plain; charset=utf-8"),), b"ok")
             case Document.PATHS:
-                shown = [*_PATHS, *(f"/apis/{group}/{version}" for group, version in self.versions if group)]
+                versions = self.versions | view.apis.versions
+                shown = [*_PATHS, *(f"/apis/{group}/{version}" for group, version in versions if group)]
                 return await replies.of_document({"paths": sorted(shown)}, Codec.JSON, call)
+            case Document.ISSUER | Document.ISSUER_KEYS:
+                return await self._issuer(document, request.path)
             case Document.REVIEW:
                 raise status.no_such_path()
 
-    async def review(self, call: Call, caller: Caller, limit: int, now: float) -> Reply:
-        """A SelfSubjectReview. `now` is in seconds since the epoch."""
+    async def _issuer(self, document: Document, path: str) -> Reply:
+        """The issuer of ServiceAccount tokens (KEP-1393): the host's own, but for where its keys are to be had."""
+        found = await self._document(path, "*/*")
+        if document is Document.ISSUER:
+            found["jwks_uri"] = f"https://{self._address}/openid/v1/jwks"
+        content = media.JSON if document is Document.ISSUER else "application/jwk-set+json"
+        return Reply(200, (("Content-Type", content), ("Cache-Control", ISSUER_KEPT)), msgspec.json.encode(found))
+
+    async def review(
+        self,
+        request: ApiRequest,
+        call: Call,
+        caller: Caller,
+        asking: Asking,
+        reviewer: Reviewer,
+        limit: int,
+        now: float,
+    ) -> Reply:
+        """A review of who somebody is, or of what they may do. `now` is in seconds since the epoch."""
         accepted = media.accept(single(call, "Accept"))
         codec = media.body_codec(single(call, "Content-Type"))
         raw = await call.read(limit)
         body = protobuf.decode(raw)[0] if codec is Codec.PROTOBUF else bodies.DECODERS[codec](raw).document
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-        view = reviews.self_subject_review(body, caller, moment)
-        return await replies.of_document(view, accepted.codec, call, code=201)
+        kind, version = kinds.TABLE[request.group, request.resource].kind, f"{request.group}/{request.version}"
+        form = review_forms.read(kind, version, shadow.plain(body))
+        warnings = review_forms.warnings(kind, version, form, request.parameter("fieldValidation"))
+        if request.group == access_reviews.GROUP:
+            view = access_reviews.review(kind, form, request.namespace, asking.user, asking.policy)
+        elif kind == "TokenReview":
+            view = await _token_review(form, caller.tenant, reviewer, now)
+        else:
+            view = reviews.self_subject_review(caller, moment)
+        return await replies.of_document(view, accepted.codec, call, code=201, headers=warnings)
 
-    async def _discovery(self, path: str, call: Call) -> Reply:
+    async def _discovery(self, path: str, call: Call, own: OwnApis) -> Reply:
         parts = path.strip("/").split("/")
-        aggregated = self._core if parts[0] == "api" else self._groups
+        aggregated = self._core if parts[0] == "api" else self._with(own)
         accept = single(call, "Accept")
         if len(parts) == 1 and discovery.wants_aggregated(accept):
             return await _tagged(msgspec.json.encode(aggregated), discovery.AGGREGATED, call)
-        found = self._plain(parts)
+        found = self._plain(parts, aggregated)
         if found is None:
             raise status.no_such_path()
         accepted = media.accept(accept or media.JSON)
         return await replies.of_document(found, accepted.codec, call)
 
-    def _plain(self, parts: list[str]) -> dict[str, Any] | None:
+    def _with(self, own: OwnApis) -> dict[str, Any]:
+        """The host's groups, and behind them those that the tenant defined."""
+        if not own.apis:
+            return self._groups
+        return {**self._groups, "items": [*self._groups["items"], *group_discovery(own)]}
+
+    def _plain(self, parts: list[str], aggregated: dict[str, Any]) -> dict[str, Any] | None:
         match parts:
             case ["api"]:
-                return discovery.api_versions(self._core, self._address)
+                return discovery.api_versions(aggregated, self._address)
             case ["apis"]:
-                return discovery.api_group_list(self._groups)
+                return discovery.api_group_list(aggregated)
             case ["api", version]:
-                return discovery.api_resource_list(self._core, "", version)
+                return discovery.api_resource_list(aggregated, "", version)
             case ["apis", group]:
-                return discovery.api_group(self._groups, group)
+                return discovery.api_group(aggregated, group)
             case ["apis", group, version]:
-                return discovery.api_resource_list(self._groups, group, version)
+                return discovery.api_resource_list(aggregated, group, version)
         return None
 
     # OpenAPI -----------------------------------------------------------------------------------------------------
 
-    async def _openapi_reply(self, request: ApiRequest, call: Call) -> Reply:
+    async def _openapi_reply(self, request: ApiRequest, call: Call, view: TenantView) -> Reply:
         content_type = openapi.negotiated(request.path, single(call, "Accept"))
         key = request.path if content_type == media.JSON else "v2.pb"
-        return await _tagged(await self._filtered(key, request.path), content_type, call)
+        own = await self._own_openapi(key, request.path, view) if view.apis.apis else None
+        return await _tagged(await self._filtered(key, request.path) if own is None else own, content_type, call)
+
+    async def _own_openapi(self, key: str, path: str, view: TenantView) -> bytes | None:
+        """A document that is another for this tenant: version 2; of version 3 the index and those of its own groups."""
+        if path == "/openapi/v2":
+            base, own = await self._filtered(key, path), await self._own_v2(key, path, view)
+            return base + own if key == "v2.pb" else await asyncio.to_thread(openapi_own.joined_v2, base, own)
+        if path == "/openapi/v3":
+            index = msgspec.json.decode(await self._filtered(path, path))
+            return msgspec.json.encode({"paths": index["paths"] | _own_index(view.apis)})
+        match path.split("/"):
+            case ["", "openapi", "v3", "apis", group, version] if (group, version) in view.apis.versions:
+                host = f"/openapi/v3/apis/{up(view.id, VirtualName(group))}/{version}"
+                raw = await self._raw(host, media.JSON)
+                return await asyncio.to_thread(_renamed, raw, view.id, group)
+        return None
+
+    async def _own_v2(self, key: str, path: str, view: TenantView) -> bytes:
+        """What version 2 says of the tenant's own groups; kept once the host has published all that is defined."""
+        own, kept = view.apis, f"{key} of {view.id}"
+        groups = sorted({group for group, _ in own.versions})
+        make = openapi_own.of_v2_protobuf if key == "v2.pb" else openapi_own.of_v2
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            read, tag, made = self._openapi.get(kept, (float("-inf"), "", b""))
+            if tag == own.revision and time.monotonic() - read < REFRESH:
+                return made
+            raw = await self._raw(path, openapi.V2_PROTOBUF if key == "v2.pb" else media.JSON)
+            made = await asyncio.to_thread(make, raw, view.id, groups)
+            if all(f"/apis/{group}/{version}/".encode() in made for group, version in own.versions):
+                self._keep(kept, own.revision, made)
+            return made
+
+    def _keep(self, key: str, tag: str, made: bytes) -> None:
+        while len(self._openapi) >= OPENAPI_KEPT and key not in self._openapi:
+            del self._openapi[next(iter(self._openapi))]
+        self._openapi[key] = time.monotonic(), tag, made
 
     async def _filtered(self, key: str, path: str) -> bytes:
         """A filtered document, made again when the host's own changed; one maker at a time for each."""
@@ -158,9 +280,7 @@ class Catalog:
             new = f"{hashlib.sha256(raw).hexdigest()}:{sorted(versions)}"
             if new != tag:
                 made = await asyncio.to_thread(await self._filter(key, path, versions), raw)
-            while len(self._openapi) >= OPENAPI_KEPT and key not in self._openapi:
-                del self._openapi[next(iter(self._openapi))]
-            self._openapi[key] = time.monotonic(), new, made
+            self._keep(key, new, made)
             return made
 
     async def _filter(self, key: str, path: str, versions: frozenset[tuple[str, str]]) -> Callable[[bytes], bytes]:
@@ -168,8 +288,8 @@ class Catalog:
         groups = frozenset(group for group, _ in versions)
         if key == "v2.pb":
             shown = msgspec.json.decode(await self._filtered("/openapi/v2", "/openapi/v2"))
-            paths, definitions = frozenset(shown["paths"]), frozenset(shown["definitions"])
-            return lambda raw: _checked(openapi.filter_v2_protobuf(raw, paths, definitions))
+            paths, definitions = openapi.methods_of(shown["paths"]), frozenset(shown["definitions"])
+            return lambda raw: _checked(openapi_protobuf.filter_v2_protobuf(raw, paths, definitions))
         if path == "/openapi/v3":
             return lambda raw: _json(
                 openapi.index_v3(msgspec.json.decode(raw), self._visible, groups, self._seed, versions)
@@ -189,11 +309,35 @@ class Catalog:
             await response.close()
 
 
-def _seed() -> str:
+def _own_index(own: OwnApis) -> dict[str, Any]:
+    """What the index of version 3 says of a tenant's own groups; the hashes change with its definitions."""
+    found = {}
+    for group, version in sorted(own.versions):
+        digest = hashlib.sha256(f"{own.revision}/{group}/{version}".encode()).hexdigest().upper()
+        key = f"apis/{group}/{version}"
+        found[key] = {"serverRelativeURL": f"/openapi/v3/{key}?hash={digest}"}
+    return found
+
+
+def _renamed(raw: bytes, tenant: TenantId, group: str) -> bytes:
+    return msgspec.json.encode(openapi_own.renamed(msgspec.json.decode(raw), tenant, group))
+
+
+async def _token_review(form: Form, tenant: TenantId, reviewer: Reviewer, now: float) -> dict[str, Any]:
+    """Who a token is, in the tenant's cluster and nowhere else."""
+    token, asked = reviews.token_asked(form)
+    try:
+        caller, good = await reviewer.review(token, tenant, asked, now)
+    except ApiError:
+        return reviews.token_review(form, None, ())
+    return reviews.token_review(form, caller, good)
+
+
+def _seed(exports: Exports) -> str:
     """What stands for the table of kinds in hashes: another when a kind, verb or subresource is shown or hidden."""
     rows = sorted(
         (*row.key, row.kind, sorted(row.verbs), sorted(set(row.subresources) - row.hidden_subresources))
-        for row in kinds.served()
+        for row in exports.served()
     )
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 

@@ -6,6 +6,7 @@ from typing import Final
 from vcproxy.core import content, media, plan
 from vcproxy.core.fields import Scope
 from vcproxy.core.http import Call, Feed, Reply, single
+from vcproxy.core.kinds import Exposure
 from vcproxy.core.media import Codec
 from vcproxy.core.plan import Position
 from vcproxy.core.request import ApiRequest
@@ -16,6 +17,9 @@ from vcproxy.host.forward import Forwarder
 from vcproxy.host.identity import Exchange
 from vcproxy.host.kept import KeptViews
 from vcproxy.host.lists import ListReader
+from vcproxy.host.nodes import NodeReader
+from vcproxy.host.shadow_watches import ShadowWatch
+from vcproxy.host.shadows import Rights, Shadows
 from vcproxy.host.shared import Client, Hubs
 from vcproxy.host.watches import Changes, WatchStream
 
@@ -23,7 +27,10 @@ _STREAMED: Final = (("Content-Type", media.JSON), ("Cache-Control", "no-cache, p
 
 
 class Dispatcher:
-    """Carries out the plans of one request. `seal` makes continue tokens, `body_limit` is in bytes."""
+    """Carries out the plans of one request. `seal` makes continue tokens.
+
+    `body_limit` is in bytes, `clock` tells seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -33,7 +40,9 @@ class Dispatcher:
         seal: Callable[[Position], str],
         kept: KeptViews,
         body_limit: int,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._kept = kept
         self._exchange = exchange
         self._scope = scope
@@ -43,11 +52,16 @@ class Dispatcher:
 
     async def forward(self, wanted: plan.Forward, request: ApiRequest, call: Call) -> Reply:
         """One request to the host."""
+        if wanted.row.exposure is Exposure.SHARED:
+            return await self._nodes().run(wanted, request, call)
         forwarder = Forwarder(self._exchange, self._scope, self._seal, self._kept, body_limit=self._body_limit)
         try:
             return await forwarder.run(wanted, request, call)
         except HostRefusal as refusal:
             return await replies.of_refusal(refusal, call)
+
+    def _nodes(self) -> NodeReader:
+        return NodeReader(self._exchange, self._scope, self._seal, self._clock)
 
     async def list(self, wanted: plan.List, call: Call) -> Reply:
         """A list over namespaces."""
@@ -58,26 +72,43 @@ class Dispatcher:
         except HostRefusal as refusal:
             return await replies.of_refusal(refusal, call)
 
-    async def watch(
+    async def shadow(
         self,
-        wanted: plan.Watch,
+        wanted: plan.Shadow,
+        request: ApiRequest,
         call: Call,
-        changes: Callable[[], Changes],
-        *,
-        valid: Callable[[], bool],
-        hold: Callable[[bool], None],
+        rights: Rights,
+        watching: "Watching",
     ) -> Reply:
-        """A watch. `hold` takes (True) and gives back (False) one of the tenant's places for watches."""
+        """A request about a Shadow kind."""
+        shadows = Shadows(self._exchange, self._scope, rights, body_limit=self._body_limit, clock=self._clock)
+        if wanted.verb != "watch":
+            return await shadows.run(wanted, request, call)
+        place = watching.place()
+        try:
+            one = ShadowWatch(self._exchange, self._scope, shadows, watching.changes(), watching.valid)
+            return await one.open(wanted, call, place.give_back, self._clock)
+        except BaseException:
+            place.give_back()
+            raise
+
+    async def watch(self, wanted: plan.Watch, call: Call, watching: "Watching") -> Reply:
+        """A watch of what stands on the host as what it is."""
         accepted = media.accept(single(call, "Accept"))
         if accepted.codec is not Codec.JSON:
             raise not_acceptable(media.JSON)
-        hold(True)
-        place = _Place(lambda: hold(False))
+        valid = watching.valid
+        place = watching.place()
         try:
-            feed = await self._shared(wanted, accepted.host_accept, valid, place.give_back)
+            if wanted.row.exposure is Exposure.SHARED:
+                feed: Feed | None = await self._nodes().watch(
+                    wanted, accepted.host_accept, self._hubs, valid, place.give_back
+                )
+            else:
+                feed = await self._shared(wanted, accepted.host_accept, valid, place.give_back)
             if feed is not None:
                 return Reply(200, _STREAMED, feed=feed)
-            stream = WatchStream(self._exchange, self._scope, wanted, accepted.host_accept, changes(), valid)
+            stream = WatchStream(self._exchange, self._scope, wanted, accepted.host_accept, watching.changes(), valid)
             return await self._alone(stream, place)
         except HostRefusal as refusal:
             place.give_back()
@@ -102,7 +133,7 @@ class Dispatcher:
             if first.version < max(wish.least, 1):
                 return None
         namespaces = frozenset(wanted.namespaces) if wanted.namespaces else None
-        return await self._hubs.join(about, wish, Client(self._scope, namespaces, valid, give_back), first)
+        return await self._hubs.join(about, wish, Client(self._scope, wanted.row, namespaces, valid, give_back), first)
 
     async def _alone(self, stream: WatchStream, place: "_Place") -> Reply:
         held = _Held(stream, place)
@@ -112,6 +143,24 @@ class Dispatcher:
             await held.close()
             raise
         return Reply(200, _STREAMED, stream=held)
+
+
+class Watching:
+    """What a watch needs of its caller: what it follows, whether it may go on, and a place among the tenant's watches.
+
+    `hold` takes (True) and gives back (False) a place; it raises ApiError 429 where there is none.
+    """
+
+    def __init__(
+        self, changes: Callable[[], Changes], *, valid: Callable[[], bool], hold: Callable[[bool], None]
+    ) -> None:
+        self.changes = changes
+        self.valid = valid
+        self._hold = hold
+
+    def place(self) -> "_Place":
+        self._hold(True)
+        return _Place(lambda: self._hold(False))
 
 
 class _Place:

@@ -6,15 +6,29 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from vcproxy.core import bodies, guard, media, objects, partial, patches, protobuf, status
+from vcproxy.core import (
+    apis,
+    bodies,
+    guard,
+    media,
+    objects,
+    partial,
+    patches,
+    private,
+    protobuf,
+    shadow,
+    status,
+    tokenrequests,
+)
 from vcproxy.core.fields import CONTROLLER, Scope
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.http import Call, Headers, Reply, single
+from vcproxy.core.kinds import Exposure, Kind
 from vcproxy.core.media import Accepted, Codec
 from vcproxy.core.names import HIDDEN_LABEL, TENANT_LABEL
 from vcproxy.core.partial import Answer
 from vcproxy.core.patches import PatchType
-from vcproxy.core.plan import BodyUse, Forward, Identity, Position
+from vcproxy.core.plan import NAMESPACES, BodyUse, Forward, Identity, Position
 from vcproxy.core.request import ApiRequest, resource_path
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
@@ -37,6 +51,8 @@ class Sent(msgspec.Struct, frozen=True):
     content_type: str
     body: bytes
     warnings: Headers = ()
+    audiences: tuple[str, ...] = ()
+    """Of a TokenRequest: what its answer says."""
 
 
 class Forwarder:
@@ -72,7 +88,7 @@ class Forwarder:
     # Sending -----------------------------------------------------------------------------------------------------
 
     async def _send(self, plan: Forward, accepted: Accepted, call: Call, sent: Sent | None = None) -> HostResponse:
-        headers = [("Accept", accepted.host_accept), *_user_agent(call)]
+        headers = [("Accept", accepted.host_accept), *_user_agent(call), *self._groups(plan)]
         if sent is not None and sent.body:
             headers.append(("Content-Type", sent.content_type))
         return await self._exchange.send(
@@ -84,16 +100,32 @@ class Forwarder:
             namespace=plan.namespace,
         )
 
+    def _groups(self, plan: Forward) -> Headers:
+        """The group that lets the tenant's identity write a guarded kind, where its Tenant says so."""
+        if plan.row.kind not in self._scope.writable or plan.identity is not Identity.TENANT:
+            return ()
+        return (("Impersonate-Group", private.write_group(plan.row)),)
+
     async def _sent(self, plan: Forward, request: ApiRequest, raw: bytes, call: Call) -> Sent:
         """The body of a create, update or delete, rewritten."""
         codec = media.body_codec(single(call, "Content-Type"))
         if plan.body is BodyUse.OPTIONS:
             return self._options(codec, raw)
+        if plan.body_kind == tokenrequests.KIND:
+            return self._token_request(plan, request, codec, raw)
         if codec is Codec.PROTOBUF:
             return Sent(codec.value, await _worked(len(raw) > SLOW_PROTOBUF, self._protobuf, plan, request, raw))
         body = await _worked(len(raw) > SLOW_BODY, bodies.DECODERS[codec], raw)
         sent = self._up(body.document, plan, request)
-        return Sent(media.JSON, bodies.encode_json(sent), _duplicates(body, request, plan))
+        return Sent(media.JSON, bodies.encode_json(sent), _duplicates(body, request, plan, self._scope))
+
+    def _token_request(self, plan: Forward, request: ApiRequest, codec: Codec, raw: bytes) -> Sent:
+        """Always JSON: whatever a decoder of the host would read otherwise than this one is not in it."""
+        decoded = shadow.plain(protobuf.decode(raw)[0]) if codec is Codec.PROTOBUF else None
+        document = decoded if decoded is not None else bodies.DECODERS[codec](raw).document
+        scope = self._scope
+        sent, audiences = tokenrequests.up(self._up(document, plan, request), scope.tenant, scope.host_audiences)
+        return Sent(media.JSON, bodies.encode_json(sent), audiences=audiences)
 
     def _protobuf(self, plan: Forward, request: ApiRequest, raw: bytes) -> bytes:
         document, envelope = protobuf.decode(raw)
@@ -105,8 +137,15 @@ class Forwarder:
             return Sent(codec.value, raw)
         return Sent(media.JSON, bodies.encode_json(bodies.DECODERS[codec](raw).document))
 
+    def _checked(self, document: Any, request: ApiRequest, plan: Forward) -> dict[str, Any]:
+        scope = self._scope
+        return guard.check(document, request, plan.row, plan.body_kind, scope.tenant, scope.exports.groups)
+
     def _up(self, document: Any, plan: Forward, request: ApiRequest) -> dict[str, Any]:
-        checked = guard.check(document, request, plan.row, plan.body_kind, self._scope.tenant)
+        checked = self._checked(document, request, plan)
+        if request.verb == "create" and plan.row.exposure is Exposure.PRIVATE:
+            name = str((checked.get("metadata") or {}).get("name") or "")
+            private.check_write(plan.row, self._scope, request.verb, name)
         if request.namespace:  # the API server takes it from the URL; rules may need it
             metadata = checked["metadata"] = checked.get("metadata") or {}
             metadata["namespace"] = request.namespace
@@ -118,14 +157,15 @@ class Forwarder:
         self, plan: Forward, request: ApiRequest, kind: PatchType, raw: bytes, accepted: Accepted, call: Call
     ) -> Reply:
         body = await _worked(len(raw) > SLOW_BODY, _patch_body, kind, raw)
-        warnings = _duplicates(body, request, plan)
+        warnings = _duplicates(body, request, plan, self._scope)
         if kind is PatchType.APPLY:
-            guard.check(body.document, request, plan.row, plan.body_kind, self._scope.tenant)
+            self._checked(body.document, request, plan)
         created = plan.create_first and await self._create_first(plan, request, kind)
         patch = patches.rewrite_patch(body.document, kind, *plan.body_kind, self._scope)
         if patch is None:
             return await self._patch_view(plan, request, kind, body.document, accepted, call)
-        sent = Sent(kind.value, bodies.encode_json(patch), warnings)
+        encode = bodies.encode_apply if kind is PatchType.APPLY else bodies.encode_json
+        sent = Sent(kind.value, encode(patch), warnings)
         reply = await self._answer(plan, await self._send(plan, accepted, call, sent), accepted, call, sent)
         return msgspec.structs.replace(reply, code=201) if created and reply.code == 200 else reply
 
@@ -161,7 +201,7 @@ class Forwarder:
             version = view.get("metadata", {}).get("resourceVersion")
             patched = patches.apply(view, patch, kind)
             same_version = patched.get("metadata", {}).get("resourceVersion") == version
-            checked = guard.check(patched, request, plan.row, plan.body_kind, self._scope.tenant)
+            checked = self._checked(patched, request, plan)
             put = msgspec.structs.replace(
                 plan, method="PUT", query=tuple(pair for pair in plan.query if pair[0] != "force")
             )
@@ -174,12 +214,14 @@ class Forwarder:
 
     async def _view(self, plan: Forward) -> dict[str, Any]:
         response = await self._exchange.send(
-            "GET", plan.path, Identity.TENANT, headers=(("Accept", media.JSON),), namespace=plan.namespace
+            "GET", plan.path, _looking(plan), headers=(("Accept", media.JSON),), namespace=plan.namespace
         )
         try:
             if response.status != 200:
                 raise await answers.refusal(response, self._scope)
-            return objects.to_view(await answers.document(response), plan.row, self._scope)
+            raw = await response.read(answers.BODY_LIMIT)
+            self._check_shown(answers.split(raw), msgspec.structs.replace(plan, identity=_looking(plan)))
+            return objects.to_view(msgspec.json.decode(raw), plan.row, self._scope)
         finally:
             await response.close()
 
@@ -189,14 +231,17 @@ class Forwarder:
         self, plan: Forward, response: HostResponse, accepted: Accepted, call: Call, sent: Sent | None = None
     ) -> Reply:
         if plan.stream and response.status == 200:
-            return Reply(200, (("Content-Type", "text/plain"),), stream=HostStream(response))
+            return Reply(200, (("Content-Type", "text/plain"),), stream=HostStream(response), finite=True)
         try:
             notes = (*replies.warnings(response, self._scope), *(sent.warnings if sent else ()))
             if response.status >= 300:
                 refusal = await answers.refusal(response, self._scope)
                 self._seal_continue(refusal.body)
                 return await replies.of_refusal(refusal, call, notes)
-            view = self._shown(await response.read(answers.BODY_LIMIT), plan)
+            raw = await response.read(answers.BODY_LIMIT)
+            view = await self._with_beside(raw, plan, accepted) if plan.beside else self._shown(raw, plan)
+            if sent is not None and sent.audiences:
+                view = tokenrequests.answered(view, sent.audiences)
             return await replies.of_json(view, accepted.codec, call, code=response.status, headers=notes)
         finally:
             await response.close()
@@ -214,6 +259,28 @@ class Forwarder:
             self._kept.keep(raw, plan, self._scope, view)
         return view
 
+    async def _with_beside(self, raw: bytes, plan: Forward, accepted: Accepted) -> bytes:
+        """A list of the tenant's own objects and of what stands beside them, all at one resourceVersion, by name."""
+        own = answers.split(raw)
+        exact = _beside_lists(plan, str(own.list_metadata().get("resourceVersion", "")))
+        others = await asyncio.gather(*(self._beside(one, accepted) for one in exact))
+        found = (entry for part in (own, *others) for entry in part.entries or ())
+        own.entries = [entry for entry in found if self._owned(entry, plan.row)]
+        view = partial.view(own, plan.row, self._scope)
+        view.entries = sorted(view.entries or (), key=partial.name)
+        return bodies.encode_json(view.document())
+
+    async def _beside(self, plan: Forward, accepted: Accepted) -> Answer:
+        response = await self._exchange.send(
+            "GET", plan.target, Identity.READER, headers=(("Accept", accepted.host_accept),)
+        )
+        try:
+            if response.status != 200:
+                raise await answers.refusal(response, self._scope)
+            return await answers.answer(response)
+        finally:
+            await response.close()
+
     def _seal_continue(self, document: dict[str, Any]) -> None:
         """The host's continue tokens hold host names; a 410 carries one too."""
         metadata = document.get("metadata")
@@ -223,23 +290,43 @@ class Forwarder:
 
     def _check_shown(self, answer: Answer, plan: Forward) -> None:
         """404 for a single object that is hidden, or that the proxy read under its own identity for another tenant."""
-        reader = plan.identity is Identity.READER
-        if (answer.entries is not None and not answer.is_table) or (answer.is_table and not _single(answer)):
-            if reader:
-                answer.entries = [entry for entry in answer.entries or () if self._owned(entry)]
+        several = answer.entries is not None and not (answer.is_table and _single(answer))
+        if several or (plan.method == "GET" and not plan.name):
+            if _sieved(plan):
+                answer.entries = [entry for entry in answer.entries or () if self._owned(entry, plan.row)]
             return
+        reader = plan.identity is Identity.READER
         known = answer.entries[0] if answer.entries else answer.head
-        if (reader and not self._owned(known)) or HIDDEN_LABEL in partial.labels(known):
-            name = plan.path.split("/")[-1]
-            shown = name if plan.row.namespaced else name.partition("-")[2]
-            raise status.not_found(plan.row.group, plan.row.resource, shown)
+        if (reader and not self._owned(known, plan.row)) or HIDDEN_LABEL in partial.labels(known):
+            raise status.not_found(plan.row.group, plan.row.resource, plan.name)
 
-    def _owned(self, members: Any) -> bool:
-        return partial.labels(members).get(TENANT_LABEL) == self._scope.tenant
+    def _owned(self, members: Any, row: Kind) -> bool:
+        if row.exposure is Exposure.OWN:
+            return apis.stands(self._scope.tenant, partial.namespace(members))
+        return private.shown(row, self._scope, partial.name(members), partial.labels(members))
+
+
+def _sieved(plan: Forward) -> bool:
+    """Whether a list may hold what the tenant does not see: read as the proxy, or over all namespaces of the host."""
+    everywhere = plan.row.exposure is Exposure.OWN and plan.row.namespaced and not plan.namespace
+    return everywhere or plan.identity is Identity.READER
+
+
+def _beside_lists(plan: Forward, version: str) -> list[Forward]:
+    """The lists of what stands beside, at exactly that resourceVersion."""
+    at = (("resourceVersion", version), ("resourceVersionMatch", "Exact"))
+    kept = ([pair for pair in query if not pair[0].startswith("resourceVersion")] for query in plan.beside)
+    return [msgspec.structs.replace(plan, query=(*query, *at), beside=()) for query in kept]
 
 
 def _single(table: Answer) -> bool:
     return len(table.entries or ()) == 1
+
+
+def _looking(plan: Forward) -> Identity:
+    """As whom an object is read that is to be patched: of Private kinds but Namespaces a tenant may only write."""
+    private = plan.row.exposure is Exposure.PRIVATE and plan.row.key != NAMESPACES
+    return Identity.READER if private else Identity.TENANT
 
 
 class HostStream:
@@ -270,11 +357,11 @@ def _patch_body(kind: PatchType, raw: bytes) -> bodies.Body:
     return bodies.decode_apply(raw) if kind is PatchType.APPLY else bodies.decode_json(raw)
 
 
-def _duplicates(body: bodies.Body, request: ApiRequest, plan: Forward) -> Headers:
+def _duplicates(body: bodies.Body, request: ApiRequest, plan: Forward, scope: Scope) -> Headers:
     """What the API server says of keys that stand twice, by fieldValidation; on a rewritten path always a refusal."""
     if not body.duplicates:
         return ()
-    node, strict = objects.tree_of(*plan.body_kind), request.parameter("fieldValidation") == "Strict"
+    node, strict = objects.tree_of(*plan.body_kind, scope.exports), request.parameter("fieldValidation") == "Strict"
     for path in body.duplicates:
         if strict or objects.on_rule(node, path):
             raise status.bad_request(f'strict decoding error: duplicate field "{_dotted(path)}"')

@@ -14,12 +14,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from vcproxy.core import events, kinds, selectors, status, tables
+from vcproxy.core import events, selectors, status, tables
 from vcproxy.core.content import Content
 from vcproxy.core.events import Heard
 from vcproxy.core.fields import Lens
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostRequest, HostResponse, Upstream
+from vcproxy.core.kinds import Kind
 from vcproxy.core.names import SYSTEM_NAMESPACE, TENANT_LABEL, HostName, TenantId, VirtualName, down
 from vcproxy.core.request import resource_path
 from vcproxy.core.status import ApiError
@@ -75,6 +76,7 @@ class Hub:
     def __init__(
         self,
         content: Content,
+        row: Kind,
         upstream: Upstream,
         places: Places,
         now: Callable[[], float],
@@ -84,7 +86,7 @@ class Hub:
         size: int = BYTES,
     ) -> None:
         self.content = content
-        self.row = kinds.TABLE[content.group, content.resource]
+        self.row = row
         self.window = Window(0, count=count, size=size)
         self.alive = True
         self.expired = -1

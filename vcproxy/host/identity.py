@@ -16,6 +16,7 @@ from vcproxy.core.hosting import HostRequest, HostResponse, Tunnels, Upstream
 from vcproxy.core.http import Pipe
 from vcproxy.core.names import TenantId, host_user
 from vcproxy.core.plan import Identity
+from vcproxy.core.private import TENANTS_GROUP
 
 EARLY: Final = 10.0
 """Seconds of a namespace's life in which a 403 for want of rights is asked again."""
@@ -24,16 +25,21 @@ STATUS_LIMIT: Final = 1 << 20
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 0.25
 
+_USER: Final = "Impersonate-Extra-vcproxy.io%2Fuser"
+
 Headers = Sequence[tuple[str, str]]
 
 
 @lru_cache(maxsize=4096)
-def impersonation(tenant: TenantId, user: str) -> Headers:
-    """The headers that make a request the tenant's; the real user goes along for the host's audit log."""
+def impersonation(tenant: TenantId, user: str, actor: str = "") -> Headers:
+    """The headers that make a request the tenant's; who it is goes along for the host's audit log.
+
+    `actor` is who acts as `user`, and stands before that one.
+    """
     return (
         ("Impersonate-User", host_user(tenant)),
-        ("Impersonate-Group", "vcproxy:tenants"),
-        ("Impersonate-Extra-vcproxy.io%2Fuser", quote(user, safe="@:.-_")),
+        ("Impersonate-Group", TENANTS_GROUP),
+        *((_USER, quote(name, safe="@:.-_")) for name in ((actor, user) if actor else (user,))),
     )
 
 
@@ -60,7 +66,10 @@ class BufferedResponse:
 
 
 class Exchange:
-    """Sends a caller's requests to the host. `created` tells when a host namespace was made (epoch seconds) or None."""
+    """Sends a caller's requests to the host. `created` tells when a host namespace was made (epoch seconds) or None.
+
+    Of "" it tells the same of the kind that is asked for, where the tenant defined it.
+    """
 
     def __init__(
         self,
@@ -81,6 +90,10 @@ class Exchange:
     def tenant(self) -> TenantId:
         return self._caller.tenant
 
+    def _own(self) -> Headers:
+        """What makes a request the tenant's."""
+        return impersonation(self._caller.tenant, self._caller.user, self._caller.actor)
+
     async def send(
         self,
         method: str,
@@ -92,7 +105,7 @@ class Exchange:
         namespace: str = "",
     ) -> HostResponse:
         """The host's answer. Raises ApiError 502, 503 or 504."""
-        own = impersonation(self._caller.tenant, self._caller.user) if identity is Identity.TENANT else ()
+        own = self._own() if identity is Identity.TENANT else ()
         request = HostRequest(method, target, (*headers, *own), body, self._timeout, self.tenant)
         response = await self._upstream.send(request)
         if response.status != 403 or identity is not Identity.TENANT or not self._early(namespace):
@@ -103,11 +116,11 @@ class Exchange:
         self, tunnels: Tunnels, method: str, target: str, headers: Headers
     ) -> tuple[HostResponse, Pipe | None]:
         """The host's answer to a switch of protocols, as the tenant. Raises ApiError 429, 502 or 504."""
-        own = (*headers, *impersonation(self._caller.tenant, self._caller.user))
+        own = (*headers, *self._own())
         return await tunnels.upgrade(HostRequest(method, target, own, None, self._timeout, self.tenant))
 
     def _early(self, namespace: str) -> bool:
-        made = self._created(namespace) if namespace else None
+        made = self._created(namespace)
         return made is not None and self._clock() - made < EARLY
 
     async def _again(self, request: HostRequest, response: HostResponse, namespace: str) -> HostResponse:

@@ -1,6 +1,6 @@
 """What is there when a watch begins: a list, told as ADDED events (KEP-3157, and the old watch without a version)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -58,7 +58,7 @@ async def read(
     version = listed.metadata.resource_version
     frames = [events.frame("ADDED", raw) for raw in (_tables if listed.rows else _objects)(listed, content)]
     headed = bool(frames) or content.form != "Table"
-    return Initial(_portions(frames), headed, int(version) if version.isdecimal() else 0)
+    return Initial(portions(frames), headed, int(version) if version.isdecimal() else 0)
 
 
 async def _namespaced(
@@ -82,9 +82,10 @@ async def _private(exchange: Exchange, scope: Scope, wanted: plan.Watch, content
     finally:
         await response.close()
     if document.get("kind") == "Table":
-        document["rows"] = [row for row in document.get("rows") or () if owned(row.get("object") or {}, scope)]
+        rows = document.get("rows") or ()
+        document["rows"] = [row for row in rows if owned(row.get("object") or {}, wanted.row, scope)]
     else:
-        document["items"] = [item for item in document.get("items") or () if owned(item, scope)]
+        document["items"] = [item for item in document.get("items") or () if owned(item, wanted.row, scope)]
     return objects.to_view(document, wanted.row, scope)
 
 
@@ -105,7 +106,8 @@ def _tables(listed: _Listed, content: Content) -> Iterator[bytes]:
         columns = msgspec.Raw(b"null")
 
 
-def _portions(frames: list[bytes]) -> list[bytes]:
+def portions(frames: Iterable[bytes]) -> list[bytes]:
+    """Frames put together, so that each is a write of a good size."""
     found, part, size = list[bytes](), list[bytes](), 0
     for frame in frames:
         part.append(frame)

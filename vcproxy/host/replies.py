@@ -65,5 +65,9 @@ def _gzip(raw: bytes) -> bytes:
 
 
 async def of_refusal(refusal: HostRefusal, call: Call, headers: Headers = ()) -> Reply:
-    """The host's refusal, translated already."""
+    """The host's refusal, translated already; clients wait as long as the host says (RFC 9110 10.2.3)."""
+    details = refusal.body.get("details")
+    seconds = details.get("retryAfterSeconds") if isinstance(details, dict) else None
+    if isinstance(seconds, int):
+        headers = (*headers, ("Retry-After", str(seconds)))
     return await of_document(refusal.body, Codec.JSON, call, code=refusal.status.code, headers=headers)

@@ -12,16 +12,19 @@ from typing import Final
 
 import msgspec
 
-from vcproxy.core import status
+from vcproxy.core import events, status
 from vcproxy.core.content import Content, Wish
 from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import Upstream
+from vcproxy.core.kinds import Exposure, Kind
 from vcproxy.core.names import VirtualName
+from vcproxy.core.node_events import Look
 from vcproxy.core.status import ApiError
 from vcproxy.host.audience import Watcher
 from vcproxy.host.backfill import Backfill
 from vcproxy.host.hubs import Hub, Places
 from vcproxy.host.initial import Initial
+from vcproxy.host.node_watches import NodeAudience, NodeBackfill, NodeHub, NodeWatcher, bookmark_of, check_known
 
 SWEEP: Final = 1.0
 """Seconds between two looks at the watchers."""
@@ -37,6 +40,7 @@ class Client(msgspec.Struct, frozen=True):
     """Who watches: names and user, which namespaces (None: all), whether it still may, and how its place goes back."""
 
     scope: Scope
+    row: Kind
     namespaces: frozenset[VirtualName] | None
     valid: Callable[[], bool]
     give_back: Callable[[], None]
@@ -72,7 +76,7 @@ class Hubs:
         """
         after = initial.version if initial is not None else wish.after or 0
         try:
-            hub, backfill = await self._hub(content, after)
+            hub, backfill = await self._hub(content, client.row, after)
             covered = await backfill.covers(after)
         except ApiError:
             return None
@@ -99,15 +103,49 @@ class Hubs:
             headed=content.form != "Table" or (initial is not None and initial.headed),
         )
 
-    async def _hub(self, content: Content, after: int) -> tuple[Hub, Backfill]:
+    async def _hub(self, content: Content, row: Kind, after: int) -> tuple[Hub, Backfill]:
         found = self._hubs.get(content)
         if found is None or not found[0].alive:
-            hub = Hub(content, self._upstream, self._places, self._clock, timeout=self._timeout)
-            found = self._hubs[content] = hub, Backfill(hub)
-            hub.begin(after)
+            found = self._hubs[content] = self._made(content, row)
+            found[0].begin(after)
         found[0].idle_since = self._clock()
         await found[0].opened()
         return found
+
+    def _made(self, content: Content, row: Kind) -> tuple[Hub, Backfill]:
+        if row.exposure is not Exposure.SHARED:
+            hub = Hub(content, row, self._upstream, self._places, self._clock, timeout=self._timeout)
+            return hub, Backfill(hub)
+        nodes = NodeHub(content, row, self._upstream, self._places, self._clock, timeout=self._timeout)
+        return nodes, NodeBackfill(nodes)
+
+    async def join_shared(
+        self, content: Content, wish: Wish, client: Client, look: Look, initial: Initial | None = None
+    ) -> NodeWatcher:
+        """A watcher of a Shared kind, which sees of it what `look` says. Raises ApiError, 410 to list anew."""
+        after = initial.version if initial is not None else wish.after or 0
+        check_known(look, after)
+        hub, backfill = await self._hub(content, client.row, after)
+        if not await backfill.covers(after) or not hub.alive:
+            raise status.gone(f"too old resource version: {after} ({hub.window.start})")
+        hub.idle_since = self._clock()
+        audience = hub.audience(client.scope.tenant)
+        assert isinstance(audience, NodeAudience)
+        frames = [*initial.frames] if initial is not None else []
+        if wish.initial_end and initial is not None:
+            frames.append(events.bookmark(bookmark_of(look, content.version), initial.version, initial_end=True))
+        return NodeWatcher(
+            audience,
+            after,
+            look_at=look,
+            current=lambda: self._places.tenant(client.scope.tenant),
+            bookmarks=wish.bookmarks,
+            deadline=self._clock() + (wish.life or random.randint(*LIFE)),  # noqa: S311 - jitter, not a secret
+            valid=client.valid,
+            give_back=client.give_back,
+            initial=frames,
+            headed=look.form.name != "Table" or (initial is not None and initial.headed),
+        )
 
     async def run(self) -> None:
         """Sweep until cancelled; then end all host watches."""

@@ -128,7 +128,7 @@ class Connector:
             return Reply(response.status, headers)
         if kind == "text/html":
             return await self._page(wanted, response, headers)
-        return Reply(response.status, headers, stream=HostStream(response))
+        return Reply(response.status, headers, stream=HostStream(response), finite=True)
 
     async def _page(self, wanted: plan.Proxy, response: HostResponse, headers: Headers) -> Reply:
         """The host writes its own path before the links of a page (apimachinery: util/proxy.Transport)."""

@@ -15,14 +15,15 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from vcproxy.core import bodies, objects, plan, selectors
+from vcproxy.core import apis, bodies, objects, plan, private, selectors, status
 from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostResponse
-from vcproxy.core.names import TENANT_LABEL, VirtualName, up
+from vcproxy.core.kinds import Exposure, Kind
+from vcproxy.core.names import VirtualName, up
 from vcproxy.core.plan import Pairs
 from vcproxy.core.status import ApiError
-from vcproxy.core.view import NamespaceInfo
+from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import answers
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.identity import Exchange
@@ -42,7 +43,9 @@ _BEGINNING: Final = ("resourceVersion", "resourceVersionMatch", "sendInitialEven
 _LIFE: Final = (1800, 3600)
 """Seconds that a watch lasts when the client says nothing (the API server's --min-request-timeout, and its double)."""
 
-Part = VirtualName | None
+Part = VirtualName | int
+"""A namespace; of a kind of cluster scope 0 is the whole, or the tenant's own, and 1 and so on what stands beside."""
+WHOLE: Final = 0
 
 
 class Changes(Protocol):
@@ -50,6 +53,10 @@ class Changes(Protocol):
 
     def namespaces(self) -> Mapping[VirtualName, NamespaceInfo] | None:
         """The namespaces of the tenant; None once it may not watch any more."""
+        ...
+
+    def classes(self) -> ClassLists | None:
+        """The classes that the provider lends the tenant; None in the same case."""
         ...
 
     async def changed(self) -> None:
@@ -73,7 +80,10 @@ _Item = _Event | _Ended | None
 
 
 class WatchStream:
-    """One tenant's watch. `open` once, then iterate `chunks`; `close` ends all that it started."""
+    """One tenant's watch. `open` once, then iterate `chunks`; `close` ends all that it started.
+
+    `shown` makes of an object of the host what the tenant sees; without it the rules of the kind do.
+    """
 
     def __init__(
         self,
@@ -83,10 +93,13 @@ class WatchStream:
         accept: str,
         changes: Changes,
         valid: Callable[[], bool],
+        shown: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
+        self._shown = shown or self._to_view
         self._exchange = exchange
         self._scope = scope
         self._wanted = wanted
+        self._whole = wanted.namespaces == ()
         self._accept = accept
         self._changes = changes
         self._valid = valid
@@ -97,7 +110,9 @@ class WatchStream:
         self._wants_end = False
         self._columns: dict[int, Lens] = {}
         self._sent = 0
-        self._query, self._life = _with_life(wanted.query)
+        life = _life(wanted.query)
+        self._query, self._life = _lasting(wanted.query, life), life
+        self._beside = {number: _lasting(query, life) for number, query in enumerate(wanted.beside, 1)}
         self._end = 0.0
         self._bookmarks = _flag(wanted.query, "allowWatchBookmarks")
         self._follower: asyncio.Task[None] | None = None
@@ -119,13 +134,15 @@ class WatchStream:
                 self._initial.discard(part)
             elif not isinstance(response, BaseException):
                 self._tasks[part] = asyncio.create_task(self._pump(part, response, _start(self._query)))
-        if self._wanted.row.namespaced:
+        if not self._whole:
             self._follower = asyncio.create_task(self._follow())
+        elif self._wanted.beside:
+            self._follower = asyncio.create_task(self._follow_classes())
 
     def _first_parts(self) -> dict[Part, Pairs]:
         names = self._covered()
-        if not self._wanted.row.namespaced:
-            return {None: self._query}
+        if self._whole:
+            return dict[Part, Pairs]({WHOLE: self._query}) | dict[Part, Pairs](self._beside.items())
         if names:
             return dict.fromkeys(names, self._query)
         # nothing is there yet: an empty watch still has bookmarks and an end of its initial events
@@ -142,15 +159,15 @@ class WatchStream:
         """The host's answer for one part, with code 200; None where the namespace went away in the meantime."""
         response = await self._exchange.send(
             "GET",
-            plan.namespace_target(self._wanted, self._scope.tenant, part, query),
+            plan.namespace_target(self._wanted, self._scope.tenant, None if isinstance(part, int) else part, query),
             self._wanted.identity,
             headers=(("Accept", self._accept),),
-            namespace=up(self._scope.tenant, part) if part else "",
+            namespace="" if isinstance(part, int) else up(self._scope.tenant, part),
         )
         if response.status == 200:
             return response
         try:
-            if response.status == 403 and part not in (None, "default"):
+            if response.status == 403 and part != "default" and not isinstance(part, int):
                 return None
             raise await answers.refusal(response, self._scope)
         finally:
@@ -184,10 +201,11 @@ class WatchStream:
     async def _again(self, part: Part, reached: int) -> HostResponse | None:
         """The host watch of a part once more, from where it was; None at the end of its time, or where that is gone."""
         loop, wait = asyncio.get_running_loop(), WAITS[0]
-        while (left := int(self._end - loop.time())) > 0 and (part is None or part in self._covered()):
+        while (left := int(self._end - loop.time())) > 0 and (isinstance(part, int) or part in self._covered()):
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
             wait = min(wait * 2, WAITS[1])
-            rest = tuple(pair for pair in self._query if pair[0] not in (*_BEGINNING, "timeoutSeconds"))
+            asked = self._beside.get(part, self._query) if isinstance(part, int) else self._query
+            rest = tuple(pair for pair in asked if pair[0] not in (*_BEGINNING, "timeoutSeconds"))
             query = (*rest, ("resourceVersion", str(reached)), ("timeoutSeconds", str(left)))
             try:
                 return await self._ask(part, query)
@@ -204,11 +222,20 @@ class WatchStream:
             for name in self._covered():
                 if name not in self._tasks:
                     self._start(name, known[name])
-            for part in [part for part in self._tasks if part is not None and part not in known]:
+            for part in [part for part in self._tasks if part not in known]:
                 self._tasks[part].cancel()
                 del self._tasks[part]
                 self._versions.pop(part, None)
             await self._changes.changed()
+        await self._queue.put(None)
+
+    async def _follow_classes(self) -> None:
+        """Once the provider lends other objects, what was listed before is not what is there: the client lists anew."""
+        while (now := self._changes.classes()) == self._scope.classes:
+            await self._changes.changed()
+        if now is not None:
+            expired = status.gone("the classes that this cluster may use have changed").status
+            await self._queue.put(_Event(WHOLE, "ERROR", msgspec.json.decode(expired.encode())))
         await self._queue.put(None)
 
     def _start(self, name: VirtualName, info: NamespaceInfo) -> None:
@@ -264,12 +291,19 @@ class WatchStream:
         return self._encode(event)
 
     def _encode(self, event: _Event) -> bytes:
-        view = objects.to_view(event.object, self._wanted.row, self._scope, self._columns)
-        return bodies.encode_json({"type": event.type, "object": view}) + b"\n"
+        return bodies.encode_json({"type": event.type, "object": self._shown(event.object)}) + b"\n"
+
+    def _to_view(self, document: dict[str, Any]) -> dict[str, Any]:
+        return objects.to_view(document, self._wanted.row, self._scope, self._columns)
 
     def _owned(self, event: _Event) -> bool:
         """Whether an object is the tenant's: the host's selector says so, and it is looked at once more here."""
-        return self._wanted.row.namespaced or event.type == "ERROR" or owned(event.object, self._scope)
+        row = self._wanted.row
+        if event.type == "ERROR":
+            return True
+        if row.exposure is Exposure.OWN and row.namespaced:
+            return apis.stands(self._scope.tenant, str(_metadata(event.object).get("namespace", "")))
+        return row.exposure is not Exposure.PRIVATE or owned(event.object, row, self._scope)
 
     def _bookmark(self, event: _Event) -> bytes | None:
         """A bookmark counts once every part has come as far: only what all of them have delivered is behind it."""
@@ -297,11 +331,11 @@ class WatchStream:
         await self._changes.close()
 
 
-def owned(document: dict[str, Any], scope: Scope) -> bool:
-    """Whether a cluster-scoped object (or each row of a Table) carries this tenant's label."""
+def owned(document: dict[str, Any], row: Kind, scope: Scope) -> bool:
+    """Whether the tenant sees an object of a Private kind (or each row of a Table)."""
     if document.get("kind") == "Table":
-        return all(owned(row.get("object") or {}, scope) for row in document.get("rows") or ())
-    return labels(document).get(TENANT_LABEL) == scope.tenant
+        return all(owned(one.get("object") or {}, row, scope) for one in document.get("rows") or ())
+    return private.shown(row, scope, str(_metadata(document).get("name", "")), labels(document))
 
 
 def labels(document: dict[str, Any]) -> dict[str, Any]:
@@ -343,16 +377,17 @@ def _start(query: Pairs) -> int:
     return int(text) if text.isascii() and text.isdecimal() and "sendInitialEvents" not in pairs else 0
 
 
-def _with_life(query: Pairs) -> tuple[Pairs, int]:
-    """The query of every part, and how many seconds they last.
-
-    Bookmarks are always asked for: they carry how far each part has come.
-    """
-    rest = tuple(pair for pair in query if pair[0] not in ("allowWatchBookmarks", "timeoutSeconds"))
+def _life(query: Pairs) -> int:
+    """How many seconds all parts last: what the client asks for."""
     asked = dict(query).get("timeoutSeconds", "")
     given = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
-    life = given or random.randint(*_LIFE)  # noqa: S311 - jitter, not a secret
-    return (*rest, ("timeoutSeconds", str(life)), ("allowWatchBookmarks", "true")), life
+    return given or random.randint(*_LIFE)  # noqa: S311 - jitter, not a secret
+
+
+def _lasting(query: Pairs, life: int) -> Pairs:
+    """The query of a part. Bookmarks are always asked for: they carry how far each part has come."""
+    rest = tuple(pair for pair in query if pair[0] not in ("allowWatchBookmarks", "timeoutSeconds"))
+    return (*rest, ("timeoutSeconds", str(life)), ("allowWatchBookmarks", "true"))
 
 
 async def _close_all(responses: Any) -> None:

@@ -32,6 +32,8 @@ HOST_FINALIZERS: Final = frozenset(
     }
 )
 """Finalizers that the host's own controllers take off: no tenant is needed for them."""
+SECRETS: Final = ("", "secrets")
+"""The controller may read them only where it is bound as well: in a namespace that ends. None stand in the system's."""
 FIRST_LOOK: Final = 0.5
 LONGEST_LOOK: Final = 5.0
 SIDE_BY_SIDE: Final = 8
@@ -68,12 +70,12 @@ class Bindings:
     async def bind(self, tenant: TenantId, space: HostName) -> None:
         """Give the tenant its rights in a namespace. One that is gone or going is left alone."""
         known = self._world.binding(space)
-        if known is not None and (known.deleting or known.role != manifests.ROLE):
+        if known is not None and (known.deleting or known.role != manifests.role_of(tenant, space)):
             await self._remove(known)
         try:
             await self._api.apply(manifests.binding_path(space), manifests.binding(tenant, space))
         except HostError as error:
-            if not _ending(error):
+            if not error.ending:
                 raise
 
     async def heal(self, tenant: TenantId) -> None:
@@ -148,7 +150,9 @@ class Bindings:
             async with slots:
                 return await self._held_of(space, kind)
 
-        return [item for found in await asyncio.gather(*map(of, self._kinds)) for item in found]
+        hidden = manifests.is_system(space)
+        kinds = [kind for kind in self._kinds if not hidden or (kind[0], kind[2]) != SECRETS]
+        return [item for found in await asyncio.gather(*map(of, kinds)) for item in found]
 
     async def _held_of(self, space: HostName, kind: KindPath) -> list[Held]:
         group, version, name = kind
@@ -211,8 +215,3 @@ def _held(item: Object, path: str) -> Held:
         tuple(name for name in finalizers if name in HOST_FINALIZERS),
         tuple(name for name in finalizers if name not in HOST_FINALIZERS),
     )
-
-
-def _ending(error: HostError) -> bool:
-    """Whether a create failed because its namespace is gone or going (admission plugin NamespaceLifecycle)."""
-    return error.code == 404 or (error.code == 403 and "being terminated" in str(error))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from vcproxy.core.names import TenantId, VirtualName
-from vcproxy.core.view import NamespaceInfo, Phase, TenantView
+from vcproxy.core.view import ClassLists, NamespaceInfo, Phase, TenantView
 from vcproxy.tenants.subscriptions import Subscription
 
 
@@ -23,10 +23,17 @@ class TenantChanges:
 
     def namespaces(self) -> Mapping[VirtualName, NamespaceInfo] | None:
         """The namespaces now; None once this tenant may not watch: gone, made anew, suspended or going."""
+        now = self._now()
+        return now.namespaces if now is not None else None
+
+    def classes(self) -> ClassLists | None:
+        """The classes that the tenant may use now; None in the same case."""
+        now = self._now()
+        return now.classes if now is not None else None
+
+    def _now(self) -> TenantView | None:
         now = self._current(self._view.id)
-        if now is None or now.uid != self._view.uid or now.phase is not Phase.ACTIVE:
-            return None
-        return now.namespaces
+        return now if now is not None and now.uid == self._view.uid and now.phase is Phase.ACTIVE else None
 
     async def changed(self) -> None:
         """Returns after the next change of the tenant or its namespaces."""

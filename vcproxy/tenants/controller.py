@@ -17,22 +17,27 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.names import TENANT_LABEL, HostName, TenantId, down, host_user, system_namespace
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import Phase
-from vcproxy.tenants import manifests
+from vcproxy.tenants import manifests, pods_webhook
+from vcproxy.tenants.assessments import Assess, Assessments
+from vcproxy.tenants.authorities import Authorities, Made
 from vcproxy.tenants.bindings import SIDE_BY_SIDE, Bindings, KindPath
+from vcproxy.tenants.definitions import DefinitionRights
+from vcproxy.tenants.healing import Healer
 from vcproxy.tenants.hostapi import METADATA_LIST, HostApi, HostError, Object, path_of
 from vcproxy.tenants.impersonation import Impersonation
 from vcproxy.tenants.lease import Lease, LeaseTiming
 from vcproxy.tenants.manifests import Advertised
 from vcproxy.tenants.reflector import Timing
-from vcproxy.tenants.resource import FINALIZER, READY, Condition, Tenant, TenantStatus, status_of
+from vcproxy.tenants.resource import FINALIZER, Condition, Tenant
+from vcproxy.tenants.root_certificates import RootCertificates
+from vcproxy.tenants.telling import Telling
+from vcproxy.tenants.volumes import Volumes
 from vcproxy.tenants.workqueue import WorkQueue
-from vcproxy.tenants.world import HostNamespace, World
+from vcproxy.tenants.world import World
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +46,6 @@ TOKENS_LABEL: Final = "vcproxy.io/tokens"
 RESYNC: Final = 300.0
 """Seconds after which everything of a tenant is compared again."""
 NAME_RETRY: Final = 15.0
-COUNT_PAUSE: Final = 0.5
-"""Seconds for which changes of the mere namespace count are gathered into one write."""
 REMOVAL_LOOK: Final = 1.0
 RESTART: Final = 2.0
 
@@ -51,6 +54,7 @@ CLUSTER_KINDS: Final[tuple[KindPath, ...]] = (
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
     ("networking.k8s.io", "v1", "ingressclasses"),
     ("node.k8s.io", "v1", "runtimeclasses"),
+    ("resource.k8s.io", "v1", "deviceclasses"),
     ("scheduling.k8s.io", "v1", "priorityclasses"),
     ("storage.k8s.io", "v1", "csidrivers"),
     ("storage.k8s.io", "v1", "storageclasses"),
@@ -77,6 +81,11 @@ class Term:
         kinds: Iterable[KindPath],
         cluster_kinds: Iterable[KindPath] = CLUSTER_KINDS,
         advertised: Advertised | None = None,
+        installed: Iterable[Object] = (),
+        ca: Callable[[], str] = str,
+        review: Callable[[], Object] | None = None,
+        authority: Callable[[TenantId], Made] | None = None,
+        assess: Assess | None = None,
         parallel: int = 16,
         timing: Timing = Timing(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
@@ -86,34 +95,50 @@ class Term:
         self._cluster_kinds = tuple(cluster_kinds)
         self._advertised = advertised
         self._clock = clock
-        self._now = now
         self._queue = WorkQueue(self.look, parallel=parallel)
         self._role: Object | None = None
         self._role_changed = asyncio.Event()
         self.world = World(upstream, self._queue.add, self._set_role, timing=timing)
         self._impersonation = Impersonation(self._api, lambda: map(host_user, self.world.tenants()))
         self._bindings = Bindings(self._api, self.world, kinds, clock=clock)
+        self._definitions = DefinitionRights(self._api, self.world.api_rights)
+        installed = tuple(installed)
+        self._healer = Healer(upstream, installed, review=review, timing=timing) if installed else None
+        self._volumes = Volumes(upstream, self._api, self.world, timing=timing)
+        self._root_certificates = RootCertificates(self._api, self.world, ca)
+        self._review = review
+        self._authorities = Authorities(self._api, self.world.authorities, authority, now) if authority else None
+        self._assessments = Assessments(assess, self.world.tenant, self._queue.add) if assess else None
+        self._telling = Telling(self._api, self.world, self._others, clock, now)
         self._settled: dict[TenantId, tuple[str, int, float]] = {}
         self._named: dict[TenantId, str] = {}
-        self._count_due: dict[TenantId, float] = {}
 
     async def run(self) -> None:
         """Works until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for reflector in self.world.reflectors:
+            for reflector in (*self.world.reflectors, self._volumes.reflector):
                 group.create_task(reflector.run(), name=f"controller {reflector.path}")
+            if self._healer is not None:
+                group.create_task(self._healer.run(), name="controller healing")
             await self.world.wait_synced()
+            if self._review is not None:  # before any tenant is served: its first Pod must not slip through
+                await pods_webhook.write(self._api, self._review)
+                group.create_task(pods_webhook.keep(self._api, self._review), name="controller webhook")
             for tenant in {*self.world.tenants(), *self.world.owners()}:
                 self._queue.add(tenant)
             group.create_task(self._queue.run(), name="controller queue")
             group.create_task(self._keep_role(), name="controller impersonation")
+            if self._assessments is not None:
+                group.create_task(self._assessments.run(), name="controller authentication")
+            group.create_task(self._volumes.run(), name="controller volumes")
 
     async def look(self, tenant: TenantId) -> float | None:
         """Do what is missing for one tenant; seconds until to look again, or None."""
         found = self.world.tenant(tenant)
         if found is None:
-            for memory in (self._settled, self._named, self._count_due):
+            for memory in (self._settled, self._named):
                 memory.pop(tenant, None)
+            self._telling.forget(tenant)
             await self._bindings.abandon(tenant)
             return None
         if found.deleting:
@@ -126,19 +151,24 @@ class Term:
         if FINALIZER not in tenant.finalizers:
             metadata = {"resourceVersion": tenant.resource_version, "finalizers": [*tenant.finalizers, FINALIZER]}
             await self._api.merge(tenant.path, {"metadata": metadata})
-        if not self._is_settled(tenant):
+        await self._relabel(tenant)
+        settled = self._is_settled(tenant)
+        await self._definitions.keep(tenant.id, self.world.definitions(tenant.id), again=not settled)
+        if not settled:
             try:
                 await self._settle(tenant)
             except NameTakenError as error:
-                await self._write(tenant, Phase.PENDING, Condition(READY, "False", "NameTaken", str(error)), 0)
+                await self._telling.tell_pending(tenant, "NameTaken", str(error))
                 return NAME_RETRY
             except HostError as error:
-                await self._tell_failure(tenant, error)
+                await self._telling.tell_failure(tenant, error)
                 raise
             self._settled[tenant.id] = tenant.uid, tenant.generation, self._clock() + RESYNC
         await self._bindings.heal(tenant.id)
+        await self._root_certificates.heal(tenant.id)
         await self._label(tenant)
-        waits = [RESYNC, await self._tell(tenant), await self._bindings.release(tenant.id)]
+        renewal = await self._authorities.keep(tenant) if self._authorities is not None else None
+        waits = [RESYNC, renewal, await self._telling.tell(tenant), await self._bindings.release(tenant.id)]
         return min(wait for wait in waits if wait is not None)
 
     def _is_settled(self, tenant: Tenant) -> bool:
@@ -184,16 +214,30 @@ class Term:
         if known is None or self.world.binding(name) is None:
             await self._bindings.bind(tenant.id, name)
 
+    async def _relabel(self, tenant: Tenant) -> None:
+        """Put the owner's label back on namespaces that lost it: our binding in them proves whose they are."""
+        for name in self.world.stray(tenant.id):
+            found = await self._api.get(path_of("v1", "namespaces", name=name))
+            metadata = (found or {}).get("metadata") or {}
+            if found is None or _labelled(metadata, tenant.id):
+                continue  # gone, or the news of it comes
+            log.warning("namespace %s had lost its owner's label", name)
+            await self._set_labels(name, str(metadata.get("uid")), _labels(tenant, name))
+
     async def _label(self, tenant: Tenant) -> None:
         """Put the profile on every namespace: the host's admission policies read it there, and take none for hard."""
-        spaces = self.world.namespaces(tenant.id)
-        odd = [space for space in spaces if space.profile != tenant.profile and not space.terminating]
-        await _all(*(self._set_profile(space, tenant.profile) for space in odd))
+        system = system_namespace(tenant.id)
+        spaces = [space for space in self.world.namespaces(tenant.id) if not space.terminating]
+        odd = [one for one in spaces if one.profile != tenant.profile or (one.name == system and not one.hidden)]
+        wanted = {
+            one.name: manifests.namespace(tenant.id, one.name, tenant.profile)["metadata"]["labels"] for one in odd
+        }
+        await _all(*(self._set_labels(one.name, one.uid, wanted[one.name]) for one in odd))
 
-    async def _set_profile(self, space: HostNamespace, profile: str) -> None:
-        patch = {"metadata": {"uid": space.uid, "labels": {manifests.PROFILE_LABEL: profile}}}
+    async def _set_labels(self, name: HostName, uid: str, labels: Mapping[str, str]) -> None:
+        patch = {"metadata": {"uid": uid, "labels": dict(labels)}}
         try:
-            await self._api.merge(path_of("v1", "namespaces", name=space.name), patch)
+            await self._api.merge(path_of("v1", "namespaces", name=name), patch)
         except HostError as error:
             if error.code not in (404, 409):  # gone, or made anew: its event comes
                 raise
@@ -217,14 +261,18 @@ class Term:
         spaces = [metadata for metadata in spaces if _is_own(metadata, tenant.id)]
         message = f"{len(spaces)} namespaces are still being deleted" if spaces else ""
         visible = sum(metadata["name"] != system_namespace(tenant.id) for metadata in spaces)
-        await self._write(tenant, Phase.TERMINATING, Condition(READY, "False", "Deleting", message), visible)
+        await self._telling.tell_deleting(tenant, message, visible)
         await _all(*(self._delete(("", "v1", "namespaces"), metadata) for metadata in spaces))
+        await self._definitions.strip(tenant.id, self.world.definitions(tenant.id))
         if spaces:
             wait = await self._bindings.release(tenant.id, strip=True)
             return REMOVAL_LOOK if wait is None else min(wait, REMOVAL_LOOK)
         if await self._remove_cluster_objects(tenant.id):
             return REMOVAL_LOOK
+        await self._definitions.remove(tenant.id)
         await self._remove_tokens(tenant.id)
+        if self._authorities is not None:
+            await self._authorities.remove(tenant.id)
         await self._impersonation.remove(host_user(tenant.id))
         await self._let_go(self.world.tenant(tenant.id) or tenant)
         return None
@@ -272,33 +320,13 @@ class Term:
                 raise
             return []
 
-    # -- what the tenant's status tells
-
-    async def _tell(self, tenant: Tenant) -> float | None:
-        """Write the status of a tenant that is there; seconds until to come back with the count, or None."""
-        visible = [item for item in self.world.namespaces(tenant.id) if not item.hidden]
-        phase = Phase.SUSPENDED if tenant.suspended else Phase.ACTIVE
-        ready = Condition(READY, "True", "Provided", "")
-        wanted = status_of(tenant, phase, ready, len(visible), self._now())
-        current = tenant.status
-        if _same_but_count(wanted, current) and wanted.namespaces != current.namespaces:
-            due = self._count_due.setdefault(tenant.id, self._clock() + COUNT_PAUSE)
-            if self._clock() < due:
-                return due - self._clock()
-        self._count_due.pop(tenant.id, None)
-        await self._write(tenant, phase, ready, len(visible))
-        return None
-
-    async def _tell_failure(self, tenant: Tenant, error: HostError) -> None:
-        """Say why a tenant does not come to be; one that was Active stays so, the log tells."""
-        if tenant.status.phase in ("", Phase.PENDING.value):
-            await self._write(tenant, Phase.PENDING, Condition(READY, "False", "HostRefused", str(error)), 0)
-
-    async def _write(self, tenant: Tenant, phase: Phase, ready: Condition, namespaces: int) -> None:
-        wanted = status_of(tenant, phase, ready, namespaces, self._now())
-        if wanted != tenant.status:
-            patch = {"metadata": {"uid": tenant.uid}, "status": wanted.document()}
-            await self._api.merge(f"{tenant.path}/status", patch)
+    def _others(self, tenant: Tenant) -> list[Condition]:
+        """Conditions beside those of the tenant's cluster."""
+        if self._assessments is None:
+            return []
+        problem = self._authorities.problem(tenant.id) if self._authorities is not None else ""
+        found = self._assessments.condition(tenant, problem)
+        return [] if found is None else [found]
 
     # -- the list of users that the proxy may impersonate
 
@@ -321,7 +349,7 @@ class Term:
 
 
 class Controller:
-    """Candidate for the Lease; while it leads, one Term works."""
+    """Candidate for the Lease; while it leads, one Term works. `installed`: what `vcproxy install` puts on the host."""
 
     def __init__(
         self,
@@ -331,19 +359,29 @@ class Controller:
         kinds: Iterable[KindPath],
         cluster_kinds: Iterable[KindPath] = CLUSTER_KINDS,
         advertised: Advertised | None = None,
+        installed: Iterable[Object] = (),
+        ca: Callable[[], str] = str,
+        review: Callable[[], Object] | None = None,
+        authority: Callable[[TenantId], Made] | None = None,
+        assess: Assess | None = None,
         parallel: int = 16,
         lease_timing: LeaseTiming = LeaseTiming(),  # noqa: B008 - frozen
         timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
         api = HostApi(upstream, timeout=5.0)
         self._lease = Lease(api, manifests.INSTALLATION, LEASE, identity, timing=lease_timing)
-        kinds, cluster_kinds = tuple(kinds), tuple(cluster_kinds)
+        kinds, cluster_kinds, installed = tuple(kinds), tuple(cluster_kinds), tuple(installed)
         self._make = partial(
             Term,
             upstream,
             kinds=kinds,
             cluster_kinds=cluster_kinds,
             advertised=advertised,
+            installed=installed,
+            ca=ca,
+            review=review,
+            authority=authority,
+            assess=assess,
             parallel=parallel,
             timing=timing,
         )
@@ -371,6 +409,11 @@ def _is_own(metadata: Mapping[str, Any], tenant: TenantId) -> bool:
     return _labelled(metadata, tenant) and down(tenant, HostName(str(metadata.get("name")))) is not None
 
 
+def _labels(tenant: Tenant, name: HostName) -> dict[str, str]:
+    """What stands on a namespace of a tenant."""
+    return dict(manifests.namespace(tenant.id, name, tenant.profile)["metadata"]["labels"])
+
+
 def _owned_by(tenant: TenantId) -> dict[str, str]:
     return {"labelSelector": f"{TENANT_LABEL}={tenant}"}
 
@@ -379,10 +422,6 @@ def _owned_name(kind: KindPath, metadata: Mapping[str, Any]) -> str:
     """What carries the prefix: the name, and of a CustomResourceDefinition the group behind its plural."""
     name = str(metadata.get("name"))
     return name.partition(".")[2] if kind[2] == "customresourcedefinitions" else name
-
-
-def _same_but_count(one: TenantStatus, other: TenantStatus) -> bool:
-    return msgspec.structs.replace(one, namespaces=other.namespaces) == other
 
 
 async def _all(*work: Awaitable[T]) -> list[T]:

@@ -30,6 +30,11 @@ class HostError(Exception):
         self.code = code
         self.reason = reason
 
+    @property
+    def ending(self) -> bool:
+        """Whether a write failed because its namespace is gone or going (admission plugin NamespaceLifecycle)."""
+        return self.code == 404 or (self.code == 403 and "being terminated" in str(self))
+
 
 class HostApi:
     """Requests to the host under one credential. Raises HostError for refusals, ApiError 502-504 for a bad way."""

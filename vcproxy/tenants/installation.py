@@ -7,7 +7,7 @@ our names without that label belongs to somebody else: then nothing is touched.
 import asyncio
 import base64
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import msgspec
 import yaml
 
-from vcproxy.core.kinds import Kind, served
+from vcproxy.core.exported import NOTHING, Exports
+from vcproxy.tenants import pods_webhook, wall
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
 
 OWNER_LABEL: Final = "app.kubernetes.io/managed-by"
@@ -25,17 +26,12 @@ NAMESPACE: Final = "vcproxy-system"
 KEYS: Final = "vcproxy-keys"
 READY_DEADLINE: Final = 30.0
 """Seconds in which the host must serve the Tenant kind and fill the token Secrets."""
-_PLURALS: Final = {
+PLURALS: Final = {
     "Namespace": "namespaces",
     "ServiceAccount": "serviceaccounts",
     "Secret": "secrets",
     "CustomResourceDefinition": "customresourcedefinitions",
-    "ClusterRole": "clusterroles",
-    "ClusterRoleBinding": "clusterrolebindings",
-    "Role": "roles",
-    "RoleBinding": "rolebindings",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+    **wall.PLURALS,
     "PriorityLevelConfiguration": "prioritylevelconfigurations",
     "FlowSchema": "flowschemas",
 }
@@ -55,16 +51,17 @@ class Change(msgspec.Struct, frozen=True):
     action: str
 
 
-def objects(version: str) -> list[Object]:
+def objects(version: str, exports: Exports = NOTHING) -> list[Object]:
     """Every object of the installation but the keys, in the order in which they are applied."""
     found = [document for text in _texts() for document in yaml.safe_load_all(text) if document]
-    found.insert(_index(found, "vcproxy:tenant-cluster"), tenant_role(served()))
+    found = [wall.completed(document, exports.served()) for document in found]
     for document in found:
         metadata = document["metadata"]
         metadata["labels"] = {**metadata.get("labels", {}), OWNER_LABEL: OWNER}
         metadata["annotations"] = {**metadata.get("annotations", {}), VERSION_ANNOTATION: version}
-        if metadata["name"] == "vcproxy:controller" and document["kind"] == "ClusterRole":
-            document["rules"] += looking_rules(served())
+        if document["kind"].endswith("Role") and metadata["name"] in BOUNDS:
+            kept = [*found, *wall.token_walls(()), *wall.pod_walls(())]
+            document["rules"] += wall.keeping_rules(one for one in kept if is_wall(one) and _beside(one, document))
     return found
 
 
@@ -74,59 +71,58 @@ def _texts() -> list[str]:
     return [folder.joinpath(name).read_text() for name in names]
 
 
-def _index(documents: list[Object], name: str) -> int:
-    return next(index for index, document in enumerate(documents) if document["metadata"]["name"] == name)
+BOUNDS: Final = frozenset({"vcproxy:controller", "vcproxy-controller", "vcproxy-controller-secrets"})
+"""Names of what bounds the controller: it may not write them itself."""
 
 
-def tenant_role(rows: Iterable[Kind]) -> Object:
-    """The ClusterRole that counts in each namespace of a tenant: kind by kind, never `*`, made of the kinds table."""
-    rules = [rule for row in rows if row.namespaced for rule in _rules(row)]
-    own = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "update", "patch", "delete"]}
-    parts = {"apiGroups": [""], "resources": ["namespaces/finalize", "namespaces/status"], "verbs": ["update", "patch"]}
-    metadata = {"name": "vcproxy:tenant"}
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": metadata,
-        "rules": [own, parts, *rules],
-    }
+def is_wall(document: Object) -> bool:
+    """Whether the controller keeps this object as it was installed."""
+    return document["kind"] in wall.PLURALS and document["metadata"]["name"] not in BOUNDS
 
 
-def _rules(row: Kind) -> list[Object]:
-    rules: list[Object] = [{"apiGroups": [row.group], "resources": [row.resource], "verbs": sorted(row.verbs)}]
-    for name, verbs in row.subresources.items():
-        if name not in row.hidden_subresources:
-            rules.append({"apiGroups": [row.group], "resources": [f"{row.resource}/{name}"], "verbs": sorted(verbs)})
-    if row.key == ("discovery.k8s.io", "endpointslices"):
-        rules.append(
-            {"apiGroups": [row.group], "resources": ["endpointslices/restricted"], "verbs": ["create", "update"]}
-        )
-    return rules
+def is_gate(document: Object) -> bool:
+    """Whether this is the controller's own role: while it stands, of one's version, the installation is whole."""
+    return (document["kind"], document["metadata"]["name"]) == ("ClusterRole", "vcproxy:controller")
 
 
-def looking_rules(rows: Iterable[Kind]) -> list[Object]:
-    """What the controller may look at to judge whether a namespace that is deleted still needs its owner."""
-    kinds = [row for row in rows if row.namespaced and "list" in row.verbs]
-    return [{"apiGroups": [row.group], "resources": [row.resource], "verbs": ["get", "list"]} for row in kinds]
+def _beside(one: Object, other: Object) -> bool:
+    """Whether both are of the same scope: a Role gives rights in its own namespace only."""
+    return bool(one["metadata"].get("namespace") == other["metadata"].get("namespace"))
+
+
+def holds_users(document: Object) -> bool:
+    """Whether this is the role in which the controller keeps the users that the proxy may impersonate."""
+    return (document["kind"], document["metadata"]["name"]) == ("ClusterRole", "vcproxy:impersonator")
+
+
+def is_users(rule: Object) -> bool:
+    return bool(rule.get("resources") == ["users"] and rule.get("verbs") == ["impersonate"])
+
+
+def with_users(wanted: Object, found: Object) -> list[Object]:
+    """The rules of a role, and the controller's rule of users as it is: nobody else may lock tenants out."""
+    kept = [rule for rule in found.get("rules") or () if is_users(rule)] if holds_users(wanted) else []
+    return [*wanted["rules"], *kept]
 
 
 def path(document: Mapping[str, Any]) -> str:
     """The path of an object of the installation."""
     metadata = document["metadata"]
-    return path_of(document["apiVersion"], _PLURALS[document["kind"]], metadata.get("namespace", ""), metadata["name"])
+    return path_of(document["apiVersion"], PLURALS[document["kind"]], metadata.get("namespace", ""), metadata["name"])
 
 
 class Installer:
     """Installs and uninstalls with an administrator's credential. `say` tells of progress."""
 
-    def __init__(self, api: HostApi, version: str, say: Say) -> None:
+    def __init__(self, api: HostApi, version: str, say: Say, exports: Exports = NOTHING) -> None:
         self._api = api
+        self._exports = exports
         self._version = version
         self._say = say
 
     async def install(self, new_keys: Callable[[], Mapping[str, bytes]], *, dry_run: bool = False) -> list[Change]:
         """Apply everything; made keys are never replaced. Raises InstallationError, HostError or ApiError."""
-        wanted = objects(self._version)
+        wanted = objects(self._version, self._exports)
         found = {path(document): await self._api.get(path(document)) for document in wanted}
         self._refuse_foreign(wanted, found)
         changes = []
@@ -158,8 +154,8 @@ class Installer:
                 )
 
     async def _apply(self, document: Object, before: Object | None, dry_run: bool) -> Object:
-        if document["metadata"]["name"] == "vcproxy:impersonator" and document["kind"] == "ClusterRole" and before:
-            document = {**document, "rules": _with_users(document["rules"], before.get("rules") or [])}
+        if before and holds_users(document):
+            document = {**document, "rules": with_users(document, before)}
         query = {"fieldManager": OWNER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
         return await self._api.patch(f"{path(document)}?{urlencode(query)}", document, "application/apply-patch+yaml")
 
@@ -206,19 +202,32 @@ class Installer:
         return base64.b64decode(data["token"]).decode() if "token" in data else None
 
     async def uninstall(self, *, dry_run: bool = False) -> list[Change]:
-        """Remove everything of ours. Raises InstallationError while tenants exist."""
+        """Remove everything of ours. Raises InstallationError while tenants exist.
+
+        What lets a running controller put things back goes first.
+        """
         await self._refuse_tenants()
         changes = []
-        for document in reversed(objects(self._version)):
+        everything = [*objects(self._version), *wall.token_walls(()), *wall.pod_walls(())][::-1]
+        for document in sorted(everything, key=lambda one: not is_gate(one)):
             there = await self._api.get(path(document))
             if there is None or (there["metadata"].get("labels") or {}).get(OWNER_LABEL) != OWNER:
                 continue
             if not dry_run:
                 await self._api.delete(path(document), there["metadata"]["uid"])
             changes.append(Change(document["kind"], document["metadata"]["name"], "removed"))
+        changes += await self._remove_webhook(dry_run)  # no controller may write it any more
         if changes and not dry_run:
             await self._wait_gone()
         return changes
+
+    async def _remove_webhook(self, dry_run: bool) -> list[Change]:
+        there = await self._api.get(pods_webhook.PATH)
+        if there is None or (there["metadata"].get("labels") or {}).get(OWNER_LABEL) != OWNER:
+            return []
+        if not dry_run:
+            await self._api.delete(pods_webhook.PATH, there["metadata"]["uid"])
+        return [Change("MutatingWebhookConfiguration", pods_webhook.NAME, "removed")]
 
     async def _wait_gone(self) -> None:
         """Until the host has removed our namespace: an installation right after would find it Terminating."""
@@ -243,15 +252,10 @@ class Installer:
 
 def _kept_by_controller(document: Object, before: Object | None) -> bool:
     """Whether this is the role that the controller keeps, of this version and with all of our rules."""
-    if before is None or (document["kind"], document["metadata"]["name"]) != ("ClusterRole", "vcproxy:impersonator"):
+    if before is None or not holds_users(document):
         return False
     versions = [(one["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION) for one in (document, before)]
     return versions[0] == versions[1] and all(rule in (before.get("rules") or []) for rule in document["rules"])
-
-
-def _with_users(rules: list[Object], before: list[Object]) -> list[Object]:
-    """The controller's rule of users stays as it is: an installation must not lock tenants out."""
-    return [*rules, *(rule for rule in before if rule.get("resources") == ["users"])]
 
 
 def _action(before: Object | None, after: Object | None) -> str:

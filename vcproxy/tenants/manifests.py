@@ -8,6 +8,7 @@ import msgspec
 from vcproxy.core.names import (
     FIRST_NAMESPACES,
     HIDDEN_LABEL,
+    SYSTEM_NAMESPACE,
     TENANT_LABEL,
     HostName,
     TenantId,
@@ -16,6 +17,7 @@ from vcproxy.core.names import (
     system_namespace,
     up,
 )
+from vcproxy.core.pods import OWN_ROOT_CA
 from vcproxy.tenants.hostapi import Object, path_of
 
 INSTALLATION: Final = "vcproxy-system"
@@ -24,6 +26,7 @@ PROFILE_LABEL: Final = "vcproxy.io/profile"
 RBAC_GROUP: Final = "rbac.authorization.k8s.io"
 RBAC: Final = f"{RBAC_GROUP}/v1"
 ROLE: Final = "vcproxy:tenant"
+SYSTEM_ROLE: Final = "vcproxy:tenant-system"
 BINDING: Final = "vcproxy:tenant"
 LAST_FINALIZER: Final = "vcproxy.io/last"
 """Keeps the RoleBinding until everything else of a namespace is gone."""
@@ -43,6 +46,11 @@ def own_namespaces(tenant: TenantId) -> tuple[HostName, ...]:
     return (*(up(tenant, name) for name in FIRST_NAMESPACES), system_namespace(tenant))
 
 
+def is_system(space: str) -> bool:
+    """Whether this is some tenant's system namespace: an id holds no hyphen."""
+    return space.partition("-")[2] == SYSTEM_NAMESPACE
+
+
 def namespace(tenant: TenantId, name: HostName, profile: str) -> Object:
     labels = {TENANT_LABEL: str(tenant), PROFILE_LABEL: profile}
     if name == system_namespace(tenant):
@@ -59,6 +67,11 @@ def controller_subject() -> Object:
     return {"kind": "ServiceAccount", "name": CONTROLLER_ACCOUNT, "namespace": INSTALLATION}
 
 
+def role_of(tenant: TenantId, space: str) -> str:
+    """The ClusterRole that counts in a namespace of a tenant."""
+    return SYSTEM_ROLE if space == system_namespace(tenant) else ROLE
+
+
 def binding(tenant: TenantId, space: str) -> Object:
     """The tenant's rights in one of its namespaces."""
     return {
@@ -70,7 +83,7 @@ def binding(tenant: TenantId, space: str) -> Object:
             "labels": {HIDDEN_LABEL: "true"},
             "finalizers": [LAST_FINALIZER],
         },
-        "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": ROLE},
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": role_of(tenant, space)},
         "subjects": [tenant_subject(tenant)],
     }
 
@@ -110,4 +123,14 @@ def endpoint_slice(tenant: TenantId, advertised: Advertised) -> tuple[str, Objec
         "addressType": f"IPv{ipaddress.ip_address(advertised.ip).version}",
         "endpoints": [{"addresses": [advertised.ip], "conditions": {"ready": True}}],
         "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+    }
+
+
+def root_ca(space: str, ca: str) -> tuple[str, Object]:
+    """Path and object of the ConfigMap with the proxy's CA (PEM) that pods mount; its tenant does not see it."""
+    return path_of("v1", "configmaps", space, OWN_ROOT_CA), {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": OWN_ROOT_CA, "namespace": space, "labels": {HIDDEN_LABEL: "true"}},
+        "data": {"ca.crt": ca},
     }

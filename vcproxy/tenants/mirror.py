@@ -22,8 +22,9 @@ def key_of(document: Object) -> Key:
 class Mirror(Generic[V]):
     """`items` is the collection as it is now.
 
-    `parse` makes a value of an object, or None of one that does not count. `changed(key, before, after)` is called
-    after each change of a value, None standing for absence; at a relist once per object that differs, gone ones first.
+    `parse` makes a value of an object, which it may change, or None of one that does not count.
+    `changed(key, before, after)` is called after each change of a value, None standing for absence; at a relist once
+    per object that differs, gone ones first.
     """
 
     def __init__(
@@ -47,8 +48,8 @@ class Mirror(Generic[V]):
         if isinstance(change, Sync):
             self._replace({key_of(item): self._parse(item) for item in change.items})
         else:
-            value = None if change.type == DELETED else self._parse(change.object)
-            self._set(key_of(change.object), value)
+            key = key_of(change.object)  # before `parse`, which may change the object
+            self._set(key, None if change.type == DELETED else self._parse(change.object))
 
     def _replace(self, found: Mapping[Key, V | None]) -> None:
         for key in [key for key in self._items if found.get(key) is None]:

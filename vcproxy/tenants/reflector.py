@@ -36,9 +36,10 @@ ERROR: Final = "ERROR"
 
 
 class Sync(msgspec.Struct, frozen=True):
-    """The whole collection: what is not in it is gone."""
+    """The whole collection: what is not in it is gone. `version` is its resourceVersion."""
 
     items: list[Object]
+    version: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -129,7 +130,7 @@ class Reflector:
 
     async def _list_then_watch(self) -> AsyncGenerator[Change, None]:
         items, version = await self._list()
-        yield Sync(items)
+        yield Sync(items, version)
         while True:
             try:
                 async with aclosing(self._stream(version)) as events:

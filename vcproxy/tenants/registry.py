@@ -1,39 +1,42 @@
 """All tenants and their namespaces, live: what the way of a request asks without waiting.
 
-Fed by watches of the host under the proxy's read credential. A namespace belongs to a tenant only if label and prefix
-agree; the system namespace and hidden ones are never shown. Reads are dictionary look-ups of immutable values that are
-made anew on each change.
+Fed by watches of the host under the proxy's read credential. Reads are dictionary look-ups of immutable values that
+are made anew on each change.
 """
 
 import asyncio
 import base64
 import binascii
 import contextlib
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from vcproxy.core import status
+from vcproxy.core.apis import NONE, OwnApi, OwnApis, collect, definition_down, parse
+from vcproxy.core.classes import Classes
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.names import (
-    HIDDEN_LABEL,
     SYSTEM_NAMESPACE,
     TENANT_LABEL,
     HostName,
     TenantId,
     VirtualName,
-    down,
     tenant_id,
-    up,
 )
+from vcproxy.core.nodes import Sight
 from vcproxy.core.view import NamespaceInfo, TenantView
-from vcproxy.tenants import resource
+from vcproxy.tenants import authorities, resource
+from vcproxy.tenants.authorities import Kept
 from vcproxy.tenants.changes import TenantChanges
-from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
+from vcproxy.tenants.defaults import HOST, DefaultClasses
+from vcproxy.tenants.hostapi import HostApi, Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
+from vcproxy.tenants.namespaces import MEMORY_LIMIT, Lookups, OwnedNamespace, owned_namespace
+from vcproxy.tenants.nodes import NodeLabels
 from vcproxy.tenants.reflector import Reflector, Timing
 from vcproxy.tenants.resource import Tenant
 from vcproxy.tenants.subscriptions import NamespaceAdded, NamespaceRemoved, Subscription, Subscriptions, TenantChanged
@@ -41,43 +44,28 @@ from vcproxy.tenants.subscriptions import NamespaceAdded, NamespaceRemoved, Subs
 INSTALLATION: Final = "vcproxy-system"
 KEYS_SECRET: Final = "vcproxy-keys"  # noqa: S105 - a name
 TOKENS_LABEL: Final = "vcproxy.io/tokens"
-ABSENT_SECONDS: Final = 0.5
-"""How long a namespace that the host does not have is believed to be absent."""
-EARLY_SECONDS: Final = 2.0
-"""How long a namespace that was asked for before its event came is believed to be there."""
 GONE_SECONDS: Final = 600.0
 """How long it is known whose a namespace was: the last events of its objects may come after its own."""
-MEMORY_LIMIT: Final = 4096
 
 V = TypeVar("V")
 
 
-class OwnedNamespace(msgspec.Struct, frozen=True):
-    """A host namespace that a tenant owns and sees."""
+class _Definition(msgspec.Struct, frozen=True):
+    """A CustomResourceDefinition of a tenant; `api` is None while it is not served."""
 
     tenant: TenantId
-    name: VirtualName
-    uid: str
-    info: NamespaceInfo
+    api: OwnApi | None
+    revision: str
 
 
-def owned_namespace(document: Object) -> OwnedNamespace | None:
-    """Whose namespace this is, or None where label and prefix do not agree or it is hidden."""
+def _definition(document: Object) -> _Definition | None:
     metadata = document.get("metadata") or {}
-    labels = metadata.get("labels") or {}
     try:
-        owner = tenant_id(str(labels.get(TENANT_LABEL)))
+        owner = tenant_id(str((metadata.get("labels") or {}).get(TENANT_LABEL)))
     except ValueError:
         return None
-    name = down(owner, HostName(str(metadata.get("name"))))
-    if name is None or name == SYSTEM_NAMESPACE or HIDDEN_LABEL in labels:
-        return None
-    info = NamespaceInfo(
-        resource.moment(metadata.get("creationTimestamp")),
-        str(metadata.get("resourceVersion") or ""),
-        bool(metadata.get("deletionTimestamp")),
-    )
-    return OwnedNamespace(owner, name, str(metadata.get("uid") or ""), info)
+    api = parse(document, owner, resource.moment(metadata.get("creationTimestamp")))
+    return _Definition(owner, api, f"{metadata.get('uid')}/{metadata.get('generation')}/{api is not None}")
 
 
 class _TokenMap(msgspec.Struct, frozen=True):
@@ -93,27 +81,46 @@ class Registry:
         upstream: Upstream,
         *,
         on_tokens: Callable[[TenantId, Mapping[str, str] | None], None] = lambda tenant, data: None,
+        on_authorities: Callable[[TenantId, Kept | None], None] = lambda tenant, found: None,
         on_keys: Callable[[Mapping[str, bytes] | None], None] = lambda data: None,
+        on_authentication: Callable[[TenantId, Mapping[str, Any] | None], None] = lambda tenant, spec: None,
+        on_grants: Callable[[TenantId, Tenant | None], None] = lambda tenant, found: None,
+        exported: frozenset[str] = frozenset(),
         timing: Timing = Timing(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
-        self._api = HostApi(upstream)
+        self._exported = exported
         self._on_tokens = on_tokens
+        self._on_authentication = on_authentication
+        self._on_grants = on_grants
         self._timing = timing
         self._clock = clock
         self._reflectors: list[Reflector] = []
         self._known: dict[TenantId, Tenant] = {}
         self._views: dict[TenantId, TenantView] = {}
         self._spaces: dict[TenantId, dict[VirtualName, NamespaceInfo]] = {}
+        self._definitions: dict[TenantId, dict[str, _Definition]] = {}
+        self._apis: dict[TenantId, OwnApis] = {}
         self._subscriptions = Subscriptions()
-        self._early: dict[tuple[TenantId, VirtualName], tuple[float, NamespaceInfo | None]] = {}
+        self._lookups = Lookups(HostApi(upstream), clock)
         self._gone: dict[tuple[TenantId, VirtualName], float] = {}
-        self._flights: dict[tuple[TenantId, VirtualName], asyncio.Task[NamespaceInfo | None]] = {}
+        self._nodes = NodeLabels(upstream, timing=timing)
+        self._reflectors.append(self._nodes.reflector)
         self._mirror(resource.COLLECTION, resource.parse, self._tenant_changed)
         namespaces = path_of("v1", "namespaces")
         self._mirror(namespaces, owned_namespace, self._namespace_changed, labelSelector=TENANT_LABEL)
+        definitions = path_of("apiextensions.k8s.io/v1", "customresourcedefinitions")
+        self._mirror(definitions, _definition, self._definition_changed, labelSelector=TENANT_LABEL)
         self._mirror(_installation("configmaps"), _token_map, self._tokens_changed, labelSelector=TOKENS_LABEL)
+        self._mirror(
+            authorities.CONFIG_MAPS,
+            authorities.parse,
+            lambda key, before, after: _tell_authorities(on_authorities, before, after),
+            labelSelector=authorities.LABEL,
+        )
+        self._defaults = DefaultClasses(self._default_changed)
+        self._defaults.keep(self._mirror)
         self.watch_object(_installation("secrets"), KEYS_SECRET, lambda found: on_keys(_secret(found)))
 
     # -- what the way of a request asks
@@ -128,6 +135,18 @@ class Registry:
     def tenants(self) -> tuple[TenantView, ...]:
         """All tenants, for metrics and people."""
         return tuple(view for view in map(self.tenant, self._known) if view is not None)
+
+    def classes(self, tenant: TenantId) -> Classes:
+        """Which classes count for a tenant; for one that is not known none."""
+        known = self.tenant(tenant)
+        if known is None:
+            return Classes()
+        return Classes(known.classes, known.defaults, self._defaults.of_host())
+
+    def sight(self, view: TenantView) -> Sight:
+        """What a tenant may see of nodes; all but its selection is live."""
+        nodes = self._nodes
+        return Sight(view.nodes, nodes.labels, self._known.keys(), nodes.gone, nodes.changed, lambda: nodes.reached)
 
     def known_namespace(self, tenant: TenantId, name: VirtualName) -> NamespaceInfo | None:
         """A namespace that the watch has told of, without waiting."""
@@ -148,10 +167,7 @@ class Registry:
         known = self.known_namespace(tenant, name)
         if known is not None or name == SYSTEM_NAMESPACE or not name:
             return known
-        until, info = self._early.get((tenant, name), (0.0, None))
-        if self._clock() < until:
-            return info
-        return await self._ask(tenant, name, deadline)
+        return await self._lookups.find(tenant, name, deadline)
 
     def subscribe(self, tenant: TenantId) -> Subscription:
         """Events of one tenant from now on; the caller closes it."""
@@ -185,6 +201,10 @@ class Registry:
             for reflector in self._reflectors:
                 group.create_task(reflector.run(), name=f"reflector {reflector.path}")
 
+    def keep(self, reflectors: Iterable[Reflector]) -> None:
+        """Run these too, and count them for `synced` and `reasons`. To be called before `run`."""
+        self._reflectors += reflectors
+
     def watch_object(self, path: str, name: str, callback: Callable[[Object | None], None]) -> None:
         """Call `callback` with one object of a collection when first seen and after each change, None when it goes.
 
@@ -211,7 +231,12 @@ class Registry:
     def _tenant_changed(self, key: Key, before: Tenant | None, after: Tenant | None) -> None:
         tenant = TenantId(key[1])
         old = self.tenant(tenant)
-        self._known.pop(tenant, None)
+        after = _same_nodes(after, self._known.pop(tenant, None))
+        told = before.authentication if before is not None else {}
+        if told != (after.authentication if after is not None else {}):
+            self._on_authentication(tenant, after.authentication if after is not None else None)
+        if (before.grants if before is not None else ()) != (after.grants if after is not None else ()):
+            self._on_grants(tenant, after)
         if after is not None:
             self._known[tenant] = after
         self._views.pop(tenant, None)
@@ -230,7 +255,7 @@ class Registry:
     def _remember(self, space: OwnedNamespace, info: NamespaceInfo, *, added: bool) -> None:
         self._spaces.setdefault(space.tenant, {})[space.name] = info
         self._views.pop(space.tenant, None)
-        self._early.pop((space.tenant, space.name), None)
+        self._lookups.forget(space.tenant, space.name)
         if added:
             self._subscriptions.publish(space.tenant, NamespaceAdded(space.name, info))
 
@@ -240,7 +265,7 @@ class Registry:
         if not spaces:
             self._spaces.pop(space.tenant, None)
         self._views.pop(space.tenant, None)
-        self._early.pop((space.tenant, space.name), None)
+        self._lookups.forget(space.tenant, space.name)
         while len(self._gone) >= MEMORY_LIMIT:
             del self._gone[next(iter(self._gone))]
         self._gone[space.tenant, space.name] = self._clock() + GONE_SECONDS
@@ -248,49 +273,50 @@ class Registry:
 
     def _view(self, known: Tenant) -> TenantView:
         spaces = MappingProxyType(dict(self._spaces.get(known.id, {})))
-        return TenantView(known.id, known.uid, known.phase, known.profile, known.classes, spaces)
+        return TenantView(
+            known.id,
+            known.uid,
+            known.phase,
+            known.profile,
+            known.classes,
+            spaces,
+            self._apis.get(known.id, NONE),
+            known.nodes,
+            defaults=self._defaults.of(known.id, known.classes),
+            writable=known.writable,
+        )
+
+    def _default_changed(self, owner: TenantId) -> None:
+        if owner == HOST:
+            self._views.clear()
+        else:
+            self._views.pop(owner, None)
+
+    def _definition_changed(self, key: Key, before: "_Definition | None", after: "_Definition | None") -> None:
+        for gone in (one for one in (before,) if one is not None and (after is None or after.tenant != one.tenant)):
+            self._definitions.get(gone.tenant, {}).pop(key[1], None)
+            self._collect(gone.tenant)
+        if after is not None:
+            self._definitions.setdefault(after.tenant, {})[key[1]] = after
+            self._collect(after.tenant)
+
+    def _collect(self, tenant: TenantId) -> None:
+        """Make the tenant's own kinds anew; they count for every request from now on."""
+        known = self._definitions.get(tenant, {})
+        served = (one.api for one in known.values() if one.api is not None and one.api.group not in self._exported)
+        revision = hashlib.sha256("".join(sorted(one.revision for one in known.values())).encode()).hexdigest()
+        self._apis[tenant] = collect(served, revision, (definition_down(tenant, name) for name in known))
+        if not known:
+            self._definitions.pop(tenant, None)
+            self._apis.pop(tenant, None)
+        self._views.pop(tenant, None)
+        self._subscriptions.publish(tenant, TenantChanged(self.tenant(tenant)))
 
     def _tokens_changed(self, key: Key, before: _TokenMap | None, after: _TokenMap | None) -> None:
         if before is not None and (after is None or after.tenant != before.tenant):
             self._on_tokens(before.tenant, None)
         if after is not None:
             self._on_tokens(after.tenant, after.data)
-
-    # -- namespaces that no event has told of yet
-
-    async def _ask(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None:
-        key = tenant, name
-        flight = self._flights.get(key)
-        if flight is None:
-            if len(self._flights) >= MEMORY_LIMIT:
-                raise status.too_many_requests("too many requests for new namespaces, please try again later", 1)
-            flight = self._flights[key] = asyncio.create_task(self._fetch(tenant, name))
-            flight.add_done_callback(lambda done: self._landed(key, done))
-        done, _ = await asyncio.wait({flight}, timeout=deadline)  # others may wait for the same answer
-        if not done:
-            raise status.timed_out()
-        return flight.result()
-
-    def _landed(self, key: tuple[TenantId, VirtualName], flight: asyncio.Task[NamespaceInfo | None]) -> None:
-        self._flights.pop(key, None)
-        if not flight.cancelled():
-            flight.exception()  # whoever waited has it; nobody may have
-
-    async def _fetch(self, tenant: TenantId, name: VirtualName) -> NamespaceInfo | None:
-        try:
-            document = await self._api.get(path_of("v1", "namespaces", name=up(tenant, name)))
-        except HostError as error:
-            raise status.bad_gateway() from error
-        owned = owned_namespace(document) if document is not None else None
-        info = owned.info if owned is not None and (owned.tenant, owned.name) == (tenant, name) else None
-        known = self.known_namespace(tenant, name)
-        if known is not None:
-            return known
-        while len(self._early) >= MEMORY_LIMIT:
-            del self._early[next(iter(self._early))]
-        life = ABSENT_SECONDS if info is None else EARLY_SECONDS
-        self._early[tenant, name] = self._clock() + life, info
-        return info
 
 
 def _token_map(document: Object) -> _TokenMap | None:
@@ -300,6 +326,20 @@ def _token_map(document: Object) -> _TokenMap | None:
     if not owner or metadata.get("name") != f"tokens-{owner}":
         return None
     return _TokenMap(TenantId(owner), document.get("data") or {})
+
+
+def _tell_authorities(tell: Callable[[TenantId, Kept | None], None], before: Kept | None, after: Kept | None) -> None:
+    if before is not None and (after is None or after.tenant != before.tenant):
+        tell(before.tenant, None)
+    if after is not None:
+        tell(after.tenant, after)
+
+
+def _same_nodes(now: Tenant | None, before: Tenant | None) -> Tenant | None:
+    """A Tenant whose selection of nodes is as old as it is: most changes of a Tenant are others."""
+    if now is None or before is None or now.uid != before.uid or now.nodes.terms != before.nodes.terms:
+        return now
+    return msgspec.structs.replace(now, nodes=before.nodes)
 
 
 def _same_birth(now: NamespaceInfo, before: NamespaceInfo | None) -> NamespaceInfo:

@@ -6,11 +6,16 @@ stricter choice and never raises.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
+from vcproxy.core import grants
+from vcproxy.core.grants import Grant
+from vcproxy.core.kinds import GUARDED
 from vcproxy.core.names import TenantId, tenant_id
+from vcproxy.core.nodes import EVERY, Selection, selection
 from vcproxy.core.view import ClassLists, Phase
 from vcproxy.tenants.hostapi import Object, path_of
 
@@ -23,6 +28,9 @@ READY: Final = "Ready"
 SUSPENDED: Final = "Suspended"
 PROFILES: Final = ("soft", "hard")
 MESSAGE_LIMIT: Final = 1024
+
+
+NO_AUTHENTICATION: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -76,6 +84,17 @@ class Tenant(msgspec.Struct, frozen=True):
     suspended: bool
     classes: ClassLists
     status: TenantStatus
+    authentication: Mapping[str, Any] = NO_AUTHENTICATION
+    """`spec.authentication` as it is written: access.callers reads it."""
+    grants: tuple[Grant, ...] = ()
+    writable: frozenset[str] = frozenset()
+    """Kinds of `core.kinds.GUARDED` that it may write."""
+    nodes: Selection = EVERY
+
+    @property
+    def issues_certificates(self) -> bool:
+        """Whether vcproxy is to keep a CA for the tenant."""
+        return _mapping(self.authentication.get("clientCertificate")).get("issue") is True
 
     @property
     def path(self) -> str:
@@ -99,11 +118,11 @@ def parse(document: Object) -> Tenant | None:
         name = tenant_id(str(metadata.get("name")))
     except ValueError:
         return None
-    profile = spec.get("profile")
+    profile, version = spec.get("profile"), str(metadata.get("resourceVersion") or "")
     return Tenant(
         id=name,
         uid=str(metadata.get("uid") or ""),
-        resource_version=str(metadata.get("resourceVersion") or ""),
+        resource_version=version,
         generation=_number(metadata.get("generation")),
         finalizers=_texts(metadata.get("finalizers")),
         deleting=bool(metadata.get("deletionTimestamp")),
@@ -111,6 +130,10 @@ def parse(document: Object) -> Tenant | None:
         suspended=bool(spec.get("suspended")),
         classes=_classes(_mapping(spec.get("allowedClasses"))),
         status=_status(_mapping(document.get("status"))),
+        authentication=_mapping(spec.get("authentication")),
+        grants=grants.parse(spec.get("grants")),
+        writable=_writable(spec),
+        nodes=selection(spec.get("nodes"), int(version) if version.isdecimal() else 0),
     )
 
 
@@ -180,7 +203,14 @@ def _classes(lists: Mapping[str, Any]) -> ClassLists:
         priority=frozenset(_texts(lists.get("priority"))),
         device=frozenset(_texts(lists.get("device"))),
         volume_attributes=frozenset(_texts(lists.get("volumeAttributes"))),
+        volumes=frozenset(_texts(lists.get("volumes"))),
     )
+
+
+def _writable(spec: Mapping[str, Any]) -> frozenset[str]:
+    if "clusterKinds" in spec:
+        return GUARDED & frozenset(_texts(spec["clusterKinds"]))
+    return GUARDED if spec.get("profile") == "soft" else frozenset()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

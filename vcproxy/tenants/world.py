@@ -9,7 +9,10 @@ import msgspec
 
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.names import HIDDEN_LABEL, TENANT_LABEL, HostName, TenantId, down, host_user, tenant_id
-from vcproxy.tenants import impersonation, manifests, resource
+from vcproxy.core.pods import OWN_ROOT_CA
+from vcproxy.tenants import authorities, definitions, impersonation, manifests, resource
+from vcproxy.tenants.authorities import Kept
+from vcproxy.tenants.definitions import Definition, Standing
 from vcproxy.tenants.hostapi import Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
 from vcproxy.tenants.reflector import Reflector, Timing
@@ -47,11 +50,21 @@ class Binding(msgspec.Struct, frozen=True):
         """Whether our finalizer still holds it."""
         return manifests.LAST_FINALIZER in self.finalizers
 
+    @property
+    def tenant(self) -> TenantId | None:
+        """Whose rights it gives, where the namespace has that tenant's prefix too."""
+        owner = TenantId(self.space.partition("-")[0])
+        return owner if ("User", host_user(owner)) in self.subjects else None
+
     def right_for(self, tenant: TenantId) -> bool:
         """Whether it gives a tenant what a live namespace gives it, no more and no less."""
         wanted = (("User", host_user(tenant)),)
         return (
-            self.role == manifests.ROLE and self.subjects == wanted and self.held and self.hidden and not self.deleting
+            self.role == manifests.role_of(tenant, self.space)
+            and self.subjects == wanted
+            and self.held
+            and self.hidden
+            and not self.deleting
         )
 
 
@@ -94,6 +107,14 @@ def parse_binding(document: Object) -> Binding | None:
     )
 
 
+def parse_root_ca(document: Object) -> str | None:
+    metadata = document.get("metadata") or {}
+    if metadata.get("name") != OWN_ROOT_CA:
+        return None
+    hidden = (metadata.get("labels") or {}).get(HIDDEN_LABEL) == "true"
+    return str((document.get("data") or {}).get("ca.crt")) if hidden else ""
+
+
 def _remaining_resources(document: Object) -> frozenset[str]:
     """`configmaps`, `widgets.example.com`: from the condition that the host's namespace controller writes."""
     conditions = (document.get("status") or {}).get("conditions") or ()
@@ -115,6 +136,7 @@ class World:
         self._touched = touched
         self._spaces: dict[TenantId, dict[HostName, HostNamespace]] = {}
         self._owners: dict[HostName, TenantId] = {}
+        self._bound: dict[TenantId, set[HostName]] = {}
         self._tenants = Mirror(
             upstream, resource.COLLECTION, resource.parse, lambda key, *_: touched(TenantId(key[1])), timing=timing
         )
@@ -134,6 +156,14 @@ class World:
             query={"fieldSelector": f"metadata.name={manifests.BINDING}"},
             timing=timing,
         )
+        self._root_cas = Mirror(
+            upstream,
+            path_of("v1", "configmaps"),
+            parse_root_ca,
+            self._root_ca_changed,
+            query={"fieldSelector": f"metadata.name={OWN_ROOT_CA}"},
+            timing=timing,
+        )
         role = Mirror(
             upstream,
             impersonation.ROLES,
@@ -142,11 +172,42 @@ class World:
             query={"fieldSelector": f"metadata.name={impersonation.ROLE}"},
             timing=timing,
         )
+        self._definitions = Mirror(
+            upstream,
+            definitions.COLLECTION,
+            definitions.parse,
+            self._definition_changed,
+            query={"labelSelector": TENANT_LABEL},
+            timing=timing,
+        )
+        self._api_rights = {
+            name: Mirror(
+                upstream,
+                path_of(manifests.RBAC, name),
+                definitions.parse_standing,
+                self._api_rights_changed,
+                query={"labelSelector": TENANT_LABEL},
+                timing=timing,
+            )
+            for name in ("clusterroles", "clusterrolebindings")
+        }
+        self._authorities = Mirror(
+            upstream,
+            authorities.CONFIG_MAPS,
+            authorities.parse,
+            self._authorities_changed,
+            query={"labelSelector": authorities.LABEL},
+            timing=timing,
+        )
         self.reflectors: tuple[Reflector, ...] = (
+            self._authorities.reflector,
+            self._definitions.reflector,
             self._tenants.reflector,
             namespaces.reflector,
             self._bindings.reflector,
+            self._root_cas.reflector,
             role.reflector,
+            *(mirror.reflector for mirror in self._api_rights.values()),
         )
 
     async def wait_synced(self) -> None:
@@ -169,8 +230,43 @@ class World:
     def namespace(self, tenant: TenantId, name: HostName) -> HostNamespace | None:
         return self._spaces.get(tenant, {}).get(name)
 
+    def definitions(self, tenant: TenantId) -> list[Definition]:
+        """The kinds that a tenant defined."""
+        return [one for one in self._definitions.items.values() if one.tenant == tenant]
+
+    def api_rights(self, tenant: TenantId) -> dict[str, Standing]:
+        """The role and binding that stand on the host for the kinds that a tenant defined, by resource."""
+        name = f"{definitions.NAME}{tenant}"
+        found = {resource: mirror.items.get(("", name)) for resource, mirror in self._api_rights.items()}
+        return {resource: one for resource, one in found.items() if one is not None}
+
+    def _api_rights_changed(self, key: Key, before: Standing | None, after: Standing | None) -> None:
+        for one in {found.tenant for found in (before, after) if found is not None}:
+            self._touched(one)
+
+    def authorities(self, tenant: TenantId) -> Kept | None:
+        """The CAs that are kept for a tenant."""
+        return self._authorities.items.get((manifests.INSTALLATION, authorities.map_name(tenant)))
+
+    def _authorities_changed(self, key: Key, before: Kept | None, after: Kept | None) -> None:
+        for one in {found.tenant for found in (before, after) if found is not None}:
+            self._touched(one)
+
+    def _definition_changed(self, key: Key, before: Definition | None, after: Definition | None) -> None:
+        for one in {found.tenant for found in (before, after) if found is not None}:
+            self._touched(one)
+
     def binding(self, space: HostName) -> Binding | None:
         return self._bindings.items.get((space, manifests.BINDING))
+
+    def stray(self, tenant: TenantId) -> list[HostName]:
+        """Namespaces with the tenant's prefix and our binding for it, but not with its label."""
+        known = self._spaces.get(tenant, {})
+        return sorted(name for name in self._bound.get(tenant, ()) if name not in known)
+
+    def root_ca(self, space: HostName) -> str | None:
+        """The CA in our ConfigMap of a namespace; empty where it is not hidden, None where there is none."""
+        return self._root_cas.items.get((space, OWN_ROOT_CA))
 
     def _namespace_changed(self, key: Key, before: HostNamespace | None, after: HostNamespace | None) -> None:
         if before is not None:
@@ -185,6 +281,15 @@ class World:
             self._touched(owner)
 
     def _binding_changed(self, key: Key, before: Binding | None, after: Binding | None) -> None:
+        if before is not None and (tenant := before.tenant) is not None:
+            self._bound[tenant].discard(before.space)
+        if after is not None and (tenant := after.tenant) is not None:
+            self._bound.setdefault(tenant, set()).add(after.space)
+        owner = self._owners.get(HostName(key[0]))
+        if owner is not None:
+            self._touched(owner)
+
+    def _root_ca_changed(self, key: Key, before: str | None, after: str | None) -> None:
         owner = self._owners.get(HostName(key[0]))
         if owner is not None:
             self._touched(owner)

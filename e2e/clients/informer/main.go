@@ -5,12 +5,14 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,6 +36,37 @@ func (p *printer) line(fields map[string]any) {
 	}
 }
 
+// ending tells how a watch's answer ended: after how many seconds and bytes. client-go begins anew where both are few.
+type ending struct {
+	io.ReadCloser
+	told   sync.Once
+	bytes  int
+	begun  time.Time
+	out    *printer
+	fields map[string]any
+}
+
+func (e *ending) Read(into []byte) (int, error) {
+	count, err := e.ReadCloser.Read(into)
+	e.bytes += count
+	if err != nil {
+		e.tell(err.Error())
+	}
+	return count, err
+}
+
+func (e *ending) Close() error {
+	e.tell("closed here")
+	return e.ReadCloser.Close()
+}
+
+func (e *ending) tell(why string) {
+	e.told.Do(func() {
+		e.fields["ended"], e.fields["bytes"], e.fields["seconds"] = why, e.bytes, time.Since(e.begun).Seconds()
+		e.out.line(e.fields)
+	})
+}
+
 // counted tells of each list and watch with the code of its answer; 0 where there was none.
 type counted struct {
 	next http.RoundTripper
@@ -45,15 +78,19 @@ func (c counted) RoundTrip(request *http.Request) (*http.Response, error) {
 	if query.Get("watch") != "" {
 		kind = "watch"
 	}
+	begun, initial := time.Now(), query.Get("sendInitialEvents") == "true"
 	answer, err := c.next.RoundTrip(request)
 	fields := map[string]any{"request": kind, "path": request.URL.Path, "since": query.Get("resourceVersion"),
-		"initial": query.Get("sendInitialEvents") == "true", "code": 0}
+		"initial": initial, "code": 0}
 	if err == nil {
 		fields["code"] = answer.StatusCode
 	} else {
 		fields["error"] = err.Error()
 	}
 	c.out.line(fields)
+	if err == nil && kind == "watch" && answer.StatusCode == http.StatusOK {
+		answer.Body = &ending{ReadCloser: answer.Body, begun: begun, out: c.out, fields: map[string]any{"began": initial}}
+	}
 	return answer, err
 }
 

@@ -1,0 +1,28 @@
+"""The policies of tenants, kept by hand."""
+
+from typing import Any
+
+from vcproxy.core import rbac_defaults
+from vcproxy.core.names import TenantId
+from vcproxy.core.rbac import Policy
+
+
+class KeptPolicies:
+    """Every tenant has what all have, and what it was given or wrote."""
+
+    def __init__(self) -> None:
+        self._policies: dict[TenantId, Policy] = {}
+
+    def policy(self, tenant: TenantId) -> Policy:
+        return self._policies.get(tenant) or Policy(rbac_defaults.policy())
+
+    def granted(self, tenant: TenantId) -> tuple[dict[str, Any], ...]:
+        return ()
+
+    def learn(self, tenant: TenantId, document: dict[str, Any]) -> None:
+        self._policies[tenant] = self.policy(tenant).put(document)
+
+    def forget(self, tenant: TenantId, document: dict[str, Any]) -> None:
+        metadata = document["metadata"]
+        where = str(metadata.get("namespace") or ""), str(metadata["name"])
+        self._policies[tenant] = self.policy(tenant).remove(str(document["kind"]), *where)

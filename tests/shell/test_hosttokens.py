@@ -1,0 +1,119 @@
+"""The host's own word about tokens (TokenReview), and reviews that a tenant asks for."""
+
+from typing import Any
+
+import pytest
+
+from tests.shell.accounts import ACME, NOW, OWN, Host, Tenants, token
+from vcproxy.access.authenticator import Credential, UnreachableIssuerError
+from vcproxy.access.chain import Chain
+from vcproxy.access.hosttokens import HostIssuer, LocalVerifier, ReviewingVerifier
+from vcproxy.access.reviewing import TokenReviewer
+from vcproxy.access.serviceaccounts import ServiceAccountAuthenticator
+from vcproxy.core import status
+from vcproxy.core.caller import Caller
+from vcproxy.core.names import TenantId
+from vcproxy.core.status import ApiError
+
+GOOD = {
+    "authenticated": True,
+    "audiences": [OWN],
+    "user": {"username": "system:serviceaccount:acme-apps:robot", "uid": "sa-acme", "extra": {"k": ["v"]}},
+}
+
+
+def asking(host: Host) -> ServiceAccountAuthenticator:
+    return ServiceAccountAuthenticator(Tenants(), ReviewingVerifier(host), lambda: NOW)
+
+
+async def test_the_host_says_who_it_is() -> None:
+    host = Host()
+    host.answer = GOOD
+    caller = await asking(host).authenticate(Credential(token()), NOW)
+    assert caller is not None
+    assert (caller.user, caller.uid, caller.extra) == ("system:serviceaccount:apps:robot", "sa-acme", {"k": ("v",)})
+    assert host.asked == [f"review ['{OWN}']", "acme: /api/v1/namespaces/acme-apps/serviceaccounts/robot"]
+
+
+async def test_the_host_believes_its_own_answer_for_a_while_so_the_account_is_looked_at_besides() -> None:
+    host = Host()
+    host.answer = GOOD
+    host.there.clear()
+    with pytest.raises(ApiError):
+        await asking(host).authenticate(Credential(token()), NOW)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"authenticated": False},
+        {**GOOD, "authenticated": False},
+        {**GOOD, "error": "x"},
+        {**GOOD, "audiences": []},
+        {**GOOD, "audiences": ["https://globex.vcproxy.local"]},
+        {**GOOD, "user": {**GOOD["user"], "username": "system:serviceaccount:globex-apps:robot"}},  # type: ignore[dict-item]
+        {**GOOD, "user": {**GOOD["user"], "username": "admin"}},  # type: ignore[dict-item]
+        {**GOOD, "user": {**GOOD["user"], "uid": "x"}},  # type: ignore[dict-item]
+        {**GOOD, "user": "x"},
+    ],
+)
+async def test_anything_but_a_plain_yes_is_a_no(answer: dict[str, Any]) -> None:
+    host = Host()
+    host.answer = answer
+    with pytest.raises(ApiError) as caught:
+        await asking(host).authenticate(Credential(token()), NOW)
+    assert not isinstance(caught.value, UnreachableIssuerError)
+
+
+async def test_a_host_that_does_not_answer_has_not_said_no() -> None:
+    host = Host()
+    host.down = True
+    with pytest.raises(UnreachableIssuerError):
+        await asking(host).authenticate(Credential(token()), NOW)
+
+
+class Person:
+    """Knows the token `ann` of acme, and `bob` of globex."""
+
+    def recall(self, credential: Credential, now: float) -> Caller | None:
+        return None
+
+    async def authenticate(self, credential: Credential, now: float) -> Caller | None:
+        tenants = {"ann": "acme", "bob": "globex"}
+        if credential.token not in tenants:
+            raise status.unauthorized()
+        return Caller(TenantId(tenants[credential.token]), "uid", credential.token)
+
+
+def reviewer() -> TokenReviewer:
+    host = Host()
+    accounts = ServiceAccountAuthenticator(Tenants(), LocalVerifier(host, HostIssuer(host, lambda: NOW)), lambda: NOW)
+    return TokenReviewer(Chain([Person()]), accounts, frozenset({"https://host"}))
+
+
+async def test_a_review_tells_the_audiences_as_they_were_asked_for() -> None:
+    one = reviewer()
+    caller, audiences = await one.review(token(), ACME, (), NOW)
+    assert (caller.user, audiences) == ("system:serviceaccount:apps:robot", (OWN,))
+    assert (await one.review(token(), ACME, ("x", "https://host"), NOW))[1] == ("https://host",)
+    assert (await one.review(token(aud=["vault", "y"]), ACME, ("vault", "z"), NOW))[1] == ("vault",)
+    assert await one.review("ann", ACME, (), NOW) == (Caller(ACME, "uid", "ann"), (OWN,))
+
+
+@pytest.mark.parametrize(
+    ("text", "audiences"),
+    [
+        (token("globex"), ()),
+        (token("globex", aud=["vault"]), ("vault",)),
+        (token(), ("vault",)),
+        (token(aud=["vault"]), ()),
+        ("ann", ("vault",)),
+        ("bob", ()),
+        ("x", ()),
+    ],
+)
+async def test_strangers_and_other_audiences_are_nobody(text: str, audiences: tuple[str, ...]) -> None:
+    with pytest.raises(ApiError) as caught:
+        await reviewer().review(text, ACME, audiences, NOW)
+    assert caught.value.status.code == 401

@@ -1,0 +1,75 @@
+"""What is wrong with a tenant's `spec.authentication`, for whoever wrote it. Nobody's request waits for this.
+
+Mistakes are found by reading it as the proxy does; whether an issuer can be asked, by asking it for its keys.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from vcproxy.access import clientcerts, jwks, paths, trust
+from vcproxy.access.authenticator import remember
+from vcproxy.access.fetching import Fetcher, UnreachableError
+from vcproxy.access.trust import Issuer
+
+KEPT: Final = 240.0
+"""Seconds for which an issuer that answered is not asked again."""
+KEPT_BAD: Final = 20.0
+ISSUERS: Final = 1024
+
+Ask = Callable[[Issuer], jwks.Ask]
+
+
+def _fetcher(issuer: Issuer) -> jwks.Ask:
+    return Fetcher(issuer.ca).ask
+
+
+class Assessor:
+    """Looks at specs. `ask` gives what asks an issuer; `now` is in seconds since the epoch.
+
+    Tenants may have an issuer in common: it is not asked again for each of them.
+    """
+
+    def __init__(self, ask: Ask = _fetcher, now: Callable[[], float] = time.time) -> None:
+        self._ask = ask
+        self._now = now
+        self._heard: dict[tuple[str, str, str], tuple[str, float]] = {}
+
+    async def __call__(self, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Mistakes in a spec, and what is wrong with issuers although they are written well: one text each."""
+        issuers, mistakes = trust.sound(spec.get("jwt") or [])
+        mistakes += self._certificates(spec)
+        found = await asyncio.gather(*map(self._reach, issuers))  # each ends by the deadline of its exchanges
+        return mistakes, [text for text in found if text]
+
+    def _certificates(self, spec: Mapping[str, Any]) -> list[str]:
+        given = clientcerts.settings(spec)
+        try:
+            found = clientcerts.read(str(given.get("caBundle") or ""))
+        except ValueError as error:
+            return [f"clientCertificate.caBundle: {error}"]
+        return [
+            f"clientCertificate.caBundle: certificate {index} ({one.subject.rfc4514_string()}) is not valid now: its "
+            f"time is {one.not_valid_before_utc:%Y-%m-%d} to {one.not_valid_after_utc:%Y-%m-%d}"
+            for index, one in enumerate(found, 1)
+            if not paths.is_valid(one, self._now())
+        ]
+
+    async def _reach(self, issuer: Issuer) -> str:
+        """What is wrong with an issuer, as was heard a short while ago; "" for nothing."""
+        key = issuer.url, issuer.discovery, issuer.ca
+        problem, until = self._heard.get(key, ("", 0.0))
+        if self._now() >= until:
+            problem = await self._tried(issuer)
+            kept = KEPT_BAD if problem else KEPT
+            self._heard.pop(key, None)
+            remember(self._heard, key, (problem, self._now() + kept), ISSUERS)
+        return problem
+
+    async def _tried(self, issuer: Issuer) -> str:
+        try:
+            keys = await jwks.read(issuer.url, issuer.discovery, self._ask(issuer))
+        except UnreachableError as error:
+            return f"issuer {issuer.url}: {error}"
+        return "" if keys else f"issuer {issuer.url} has no key that can be used (RSA of 2048 bits, or EC)"

@@ -1,0 +1,116 @@
+"""Who is calling, by a token that somebody else knows: a TokenReview (authentication.k8s.io/v1) sent to one address.
+
+Asked last, for whatever no other authenticator claims. The answer is kept for a while, a refusal for a shorter one; all
+who bring the same token wait for one exchange; who cannot be asked has said no. The tenant is the one of the address,
+or the one that the user's extra `vcproxy.io/tenant` names; where that extra is given, no other tenant is entered.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError, remember
+from vcproxy.access.fetching import UnreachableError
+from vcproxy.access.flights import Flights
+from vcproxy.access.mapping import TENANT_EXTRA, Mapped, RefusedError
+from vcproxy.access.oidc import chosen
+from vcproxy.core import status
+from vcproxy.core.caller import Caller
+from vcproxy.core.names import TenantId
+from vcproxy.core.status import ApiError
+
+log = logging.getLogger(__name__)
+
+CACHE_LIMIT: Final = 4096
+REFUSED_LIMIT: Final = 1024
+FLIGHTS: Final = 128
+"""Exchanges at one time; whoever comes then is refused."""
+TOKEN_LIMIT: Final = 16384
+_VERSION: Final = "authentication.k8s.io/v1"
+
+Ask = Callable[[str, bytes], Awaitable[Any]]
+
+
+class WebhookAuthenticator:
+    """Tells callers by asking. `kept` and `refused` are in seconds; `ask` ends by a deadline of its own."""
+
+    def __init__(self, tenants: Tenants, url: str, ask: Ask, kept: float, refused: float) -> None:
+        self._tenants = tenants
+        self._url = url
+        self._ask = ask
+        self._kept = kept
+        self._refused_for = refused
+        self._known: dict[Credential, tuple[Caller, float]] = {}
+        self._refused: dict[Credential, float] = {}
+        self._flights = Flights(self._asked, FLIGHTS)
+
+    def recall(self, credential: Credential, now: float) -> Caller | None:
+        caller, until = self._known.get(credential) or (None, 0.0)
+        if caller is not None and now < until:
+            return caller
+        if self._refused.get(credential, 0.0) > now:
+            raise status.unauthorized()
+        return None
+
+    async def authenticate(self, credential: Credential, now: float) -> Caller | None:
+        if not 0 < len(credential.token) <= TOKEN_LIMIT:
+            return None
+        known = self.recall(credential, now)
+        if known is not None:
+            return known
+        return await self._flights.wait(credential, now)
+
+    async def _asked(self, credential: Credential, now: float) -> Caller:
+        review = {"apiVersion": _VERSION, "kind": "TokenReview", "spec": {"token": credential.token}}
+        try:
+            answer = await self._ask(self._url, msgspec.json.encode(review))
+            caller = self._caller(credential, answer)
+        except UnreachableError as error:
+            log.warning("the token webhook cannot be asked: %s", error)
+            raise UnreachableIssuerError from None
+        except (RefusedError, ApiError):
+            self._known.pop(credential, None)
+            remember(self._refused, credential, now + self._refused_for, REFUSED_LIMIT)
+            raise status.unauthorized() from None
+        remember(self._known, credential, (caller, now + self._kept), CACHE_LIMIT)
+        return caller
+
+    def _caller(self, credential: Credential, answer: Any) -> Caller:
+        """The caller of a review's answer. Only `authenticated: true` without an error is a yes (CVE-2023-48312)."""
+        try:
+            review = msgspec.convert(answer, _Review)
+        except msgspec.ValidationError as error:
+            raise RefusedError("not a TokenReview") from error
+        state = review.status
+        if not state.authenticated or state.error or not state.user.username:
+            raise RefusedError("not authenticated")
+        extra = {key: tuple(values) for key, values in state.user.extra.items()}
+        groups = tuple(group for group in state.user.groups if group != "system:authenticated")
+        mapped = Mapped(state.user.username, groups, state.user.uid, extra)
+        if any(name.startswith("vcproxy:") for name in (mapped.user, *groups)):
+            raise RefusedError("the prefix vcproxy: is reserved")
+        view = self._tenants.tenant(chosen(TenantId(credential.tenant), mapped))
+        if view is None:
+            raise RefusedError("there is no such tenant")
+        extra.pop(TENANT_EXTRA, None)
+        return Caller(view.id, view.uid, mapped.user, groups, mapped.uid, extra)
+
+
+class _User(msgspec.Struct, frozen=True):
+    username: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: dict[str, tuple[str, ...]] = {}
+
+
+class _Status(msgspec.Struct, frozen=True):
+    authenticated: bool = False
+    error: str = ""
+    user: _User = _User()
+
+
+class _Review(msgspec.Struct, frozen=True):
+    kind: str
+    status: _Status

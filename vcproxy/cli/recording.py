@@ -1,0 +1,53 @@
+"""The records of what was issued, changed by commands, and how long what is issued lives."""
+
+from typing import Any, Final
+
+from vcproxy import config as configuration
+from vcproxy.access.records import TokenRecords, tokens_map_name
+from vcproxy.cli.output import Failure
+from vcproxy.cli.session import INSTALLATION
+from vcproxy.core.names import TenantId
+from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
+
+TRIES: Final = 8
+"""How often a ConfigMap of tokens is written again after somebody else changed it."""
+
+
+async def lives(api: HostApi) -> tuple[float, float]:
+    """The usual and the longest life of what is issued, in seconds, as the running proxy says; else the defaults."""
+    info = await api.get(path_of("v1", "configmaps", INSTALLATION, "vcproxy-info"))
+    data = (info or {}).get("data") or {}
+    settings = {setting.path: setting.default for setting in configuration.SETTINGS}
+    usual = data.get("tokenLife", settings["tokens.life"])
+    longest = data.get("longestTokenLife", settings["tokens.longestLife"])
+    return configuration.duration(usual), configuration.duration(longest)
+
+
+async def change_records(api: HostApi, tenant: TenantId, change: Any) -> TokenRecords:
+    """Read, change and write the records of a tenant; again where somebody else was faster. Raises Failure."""
+    collection = path_of("v1", "configmaps", INSTALLATION)
+    where = path_of("v1", "configmaps", INSTALLATION, tokens_map_name(tenant))
+    for _ in range(TRIES):
+        found = await api.get(where)
+        try:
+            records: TokenRecords = change(TokenRecords.parse((found or {}).get("data")))
+            if found is None:
+                await api.create(collection, _tokens_map(tenant, records))
+            else:
+                await api.replace(where, {**found, "data": records.data()})
+            return records
+        except ValueError as error:
+            raise Failure(str(error)) from error
+        except HostError as error:
+            if error.code != 409:
+                raise
+    raise Failure(f"the tokens of {tenant} are being changed by others all the time: try again")
+
+
+def _tokens_map(tenant: TenantId, records: TokenRecords) -> Object:
+    metadata = {
+        "name": tokens_map_name(tenant),
+        "namespace": INSTALLATION,
+        "labels": {"vcproxy.io/tokens": str(tenant)},
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": records.data()}
