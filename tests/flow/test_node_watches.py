@@ -168,7 +168,7 @@ async def test_bookmarks_are_of_the_version_that_all_have_reached() -> None:
     acme = await at.watch(f"{NODES}&allowWatchBookmarks=true")
     await at.live.shared()[0].put(event("ADDED", node("b", 130, pool="web")), bookmark(140))
     acme.feed.drain()
-    (mark,) = acme.documents
+    _, mark = acme.documents
     assert mark["object"] == {"kind": "Node", "apiVersion": "v1", "metadata": {"resourceVersion": "140"}}
 
 

@@ -180,10 +180,21 @@ async def test_bookmarks_come_each_minute_to_those_who_asked() -> None:
     with_bookmarks, without = await at.watch(f"{PODS}&allowWatchBookmarks=true"), await at.watch(PODS)
     await at.live.shared()[0].put(bookmark(120))
     at.sweep(1)
-    assert with_bookmarks.seen == []
+    assert with_bookmarks.seen == ["BOOKMARK 100"]
     at.sweep(60)
     at.sweep(60)
-    assert (with_bookmarks.seen, without.seen) == (["BOOKMARK 120"], [])
+    assert (with_bookmarks.seen, without.seen) == (["BOOKMARK 100", "BOOKMARK 120"], [])
+
+
+async def test_a_watch_with_nothing_new_begins_with_a_bookmark_so_that_client_go_does_not_take_it_for_a_failure() -> (
+    None
+):
+    at = world()
+    quiet, busy = await at.watch(f"{PODS}&allowWatchBookmarks=true"), await at.watch(f"{PODS}&allowWatchBookmarks=true")
+    assert (quiet.seen, busy.seen) == (["BOOKMARK 100"], ["BOOKMARK 100"])
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101)))
+    late = await at.watch(f"{PODS}&allowWatchBookmarks=true")
+    assert late.seen == ["ADDED web/a 101"]
 
 
 async def test_a_drain_ends_with_a_bookmark_of_how_far_it_came() -> None:
@@ -192,7 +203,7 @@ async def test_a_drain_ends_with_a_bookmark_of_how_far_it_came() -> None:
     await at.live.shared()[0].put(event("ADDED", pod("globex-web", "b", 130)))
     for client in (asked, plain):
         client.feed.drain()
-    assert (asked.seen, asked.ended, plain.seen, plain.ended) == (["BOOKMARK 130"], True, [], True)
+    assert (asked.seen, asked.ended, plain.seen, plain.ended) == (["BOOKMARK 100", "BOOKMARK 130"], True, [], True)
 
 
 async def test_events_that_a_watcher_does_not_cover_move_its_bookmark_on() -> None:
@@ -202,7 +213,7 @@ async def test_events_that_a_watcher_does_not_cover_move_its_bookmark_on() -> No
         event("ADDED", pod("acme-web", "a", 101)), event("ADDED", pod("acme-default", "b", 102))
     )
     client.feed.drain()
-    assert client.seen == ["ADDED web/a 101", "BOOKMARK 102"]
+    assert client.seen == ["BOOKMARK 100", "ADDED web/a 101", "BOOKMARK 102"]
 
 
 async def test_a_watch_ends_after_the_seconds_that_were_asked_for() -> None:

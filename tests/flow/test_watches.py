@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.flow.scripted import Answer, World, refusal
 
 
@@ -55,6 +57,29 @@ async def test_bookmarks_pass_where_they_are_asked_for() -> None:
     world = World(Answer(200, chunks=[line("ADDED", "web", "a", "8"), line("BOOKMARK", "web", "", "9")]), gone())
     got = await events(world, "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&allowWatchBookmarks=true")
     assert got == [("ADDED", "web/a", "8"), ("BOOKMARK", "/", "9")]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", ("v1", "Pod")),
+        ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", ("meta.k8s.io/v1", "PartialObjectMetadata")),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", ("meta.k8s.io/v1", "Table")),
+    ],
+)
+async def test_a_watch_that_goes_on_from_a_version_begins_with_a_bookmark_of_it(
+    accept: str, kind: tuple[str, str]
+) -> None:
+    world = World(Answer(200, chunks=[]), gone())
+    target = "/api/v1/namespaces/web/pods?labelSelector=a&watch=1&resourceVersion=7&allowWatchBookmarks=true"
+    reply = await world.reply("GET", target, Accept=accept)
+    assert reply.stream is not None
+    (mark,) = [json.loads(chunk) async for chunk in reply.stream.chunks()]
+    await reply.stream.close()
+    about = mark["object"]
+    told = about["rows"][0]["object"] if kind[1] == "Table" else about
+    assert (mark["type"], (about["apiVersion"], about["kind"])) == ("BOOKMARK", kind)
+    assert told["metadata"]["resourceVersion"] == "7"
 
 
 async def test_an_error_event_is_translated() -> None:

@@ -99,6 +99,13 @@ def content_of(wanted: Watch, host_accept: str) -> Content | None:
     return Content(row.group, wanted.version, row.resource, row.kind, row.namespaced, form, version, rows)
 
 
+def of_alone(wanted: Watch, host_accept: str) -> Content | None:
+    """What a watch that gets host watches of its own is about; None for a form that is not known."""
+    form, version = _form(host_accept)
+    row = wanted.row
+    return None if form is None else Content(row.group, wanted.version, row.resource, row.kind, True, form, version)
+
+
 def of_shared(wanted: Watch) -> Content:
     """The content of every watch of a Shared kind: forms and selections are the proxy's to make (core.node_events)."""
     return Content(wanted.row.group, wanted.version, wanted.row.resource, wanted.row.kind, everybodys=True)

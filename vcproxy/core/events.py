@@ -104,6 +104,11 @@ def frame(kind: str, raw: bytes) -> bytes:
 
 def bookmark(template: dict[str, Any], version: int, *, initial_end: bool = False) -> bytes:
     """A framed BOOKMARK at `version`. `template` is the object of one as the host makes it for this content."""
+    return frame("BOOKMARK", msgspec.json.encode(bookmark_at(template, version, initial_end=initial_end)))
+
+
+def bookmark_at(template: dict[str, Any], version: int, *, initial_end: bool = False) -> dict[str, Any]:
+    """The object of a BOOKMARK at `version`."""
     metadata: dict[str, Any] = {"resourceVersion": str(version)}
     document = {**template, "metadata": metadata}
     annotated = {**metadata, "annotations": {INITIAL_END: "true"}} if initial_end else metadata
@@ -112,4 +117,4 @@ def bookmark(template: dict[str, Any], version: int, *, initial_end: bool = Fals
         document["rows"] = rows
     else:
         document["metadata"] = annotated
-    return frame("BOOKMARK", msgspec.json.encode(document))
+    return document

@@ -238,7 +238,10 @@ class Watcher:
         self.bookmark_at = audience.hub.now() + BOOKMARK
         audience.watchers[self] = None
         audience.refresh()
+        greet = self._initial is None
         self.pump({})
+        if greet and self.told == self.after:
+            self.mark(fresh=False)
 
     def resume(self) -> None:
         self._stalled = 0.0
@@ -283,14 +286,18 @@ class Watcher:
             self.headed = True
             self._sink.write(frames)
 
-    def mark(self) -> None:
-        """A bookmark, where it was asked for and says something new."""
+    def mark(self, *, fresh: bool = True) -> None:
+        """A bookmark, where it was asked for and, if it has to be `fresh`, says something new.
+
+        The first comes at once where nothing else does: client-go lists again after a watch that ended in its first
+        second without an event (tools/cache/reflector.go, VeryShortWatchError), as where a proxy is killed just then.
+        """
         hub = self.audience.hub
         self.bookmark_at = hub.now() + BOOKMARK
         reached = hub.window.reached
         if self._sink is None or not self.bookmarks or self.behind or self.audience.held or self._sink.blocked:
             return
-        if reached > self.told:
+        if reached > self.told or (reached == self.told and not fresh):
             self.told = reached
             self._sink.write(self.bookmark(reached))
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from vcproxy.core import apis, bodies, objects, plan, private, selectors, status
+from vcproxy.core import apis, bodies, content, events, objects, plan, private, selectors, status
 from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostResponse
@@ -116,6 +116,14 @@ class WatchStream:
         self._end = 0.0
         self._bookmarks = _flag(wanted.query, "allowWatchBookmarks")
         self._follower: asyncio.Task[None] | None = None
+
+    def _greeting(self) -> bytes | None:
+        """A bookmark of where the watch begins, as host.audience.Watcher gives one."""
+        start = _start(self._query)
+        about = content.of_alone(self._wanted, self._accept) if self._bookmarks and start else None
+        if about is None:
+            return None
+        return self._encode(_Event(WHOLE, "BOOKMARK", events.bookmark_at(about.bookmark(), start)))
 
     async def open(self) -> None:
         """Ask the host for all parts. Raises ApiError as the host refused the first that it refused."""
@@ -255,6 +263,8 @@ class WatchStream:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The events for the tenant, a line each, until the watch ends."""
+        if (greeting := self._greeting()) is not None:
+            yield greeting
         while True:
             try:
                 async with asyncio.timeout(CHECK):
