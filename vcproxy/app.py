@@ -28,12 +28,12 @@ from vcproxy.access.limits import Limits
 from vcproxy.access.sealing import Sealer
 from vcproxy.config import Config
 from vcproxy.core import kinds, plan, rbac_defaults, request
-from vcproxy.core.fields import Scope
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId
 from vcproxy.core.nodes import Sight
 from vcproxy.core.pods import Facts
 from vcproxy.core.rules import rows
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import qualified
 from vcproxy.core.view import TenantView
 from vcproxy.flow import Flow, Settings

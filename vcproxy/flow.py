@@ -16,13 +16,13 @@ from vcproxy.access.sealing import Sealer
 from vcproxy.core import addressing, guard, http, plan, request, status
 from vcproxy.core.caller import Caller
 from vcproxy.core.exported import NOTHING, Exports
-from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import Tunnels, Upstream
 from vcproxy.core.http import Call, Reply
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
 from vcproxy.core.nodes import Sight
 from vcproxy.core.plan import Answer, Deny, Document, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.host import replies

@@ -4,11 +4,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from vcproxy.core import fields
 from vcproxy.core.apis import OwnApi, Version, collect
-from vcproxy.core.fields import Inside, Lens, Scope
+from vcproxy.core.fields_classes import STORAGE_CLASS
+from vcproxy.core.fields_namespaces import NAME_LABEL
+from vcproxy.core.lens import Inside, Lens
 from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.objects import ITEMS, Node
+from vcproxy.core.scope import Scope
 from vcproxy.core.view import ClassLists
 
 ALLOWED = frozenset({"fast", "slow"})
@@ -30,7 +32,7 @@ label_maps = st.dictionaries(st.one_of(labels, st.just("kubernetes.io/metadata.n
 expressions = st.lists(
     st.fixed_dictionaries(
         {
-            "key": st.one_of(labels, st.just(fields.NAME_LABEL)),
+            "key": st.one_of(labels, st.just(NAME_LABEL)),
             "operator": st.just("In"),
             "values": st.lists(labels, max_size=2),
         }
@@ -141,7 +143,7 @@ _BY_LENS = {
 
 
 def _value(lens: Lens) -> st.SearchStrategy[Any]:
-    if lens is fields.STORAGE_CLASS:
+    if lens is STORAGE_CLASS:
         return st.one_of(labels, st.sampled_from(sorted(ALLOWED)), st.just(""))
     return _BY_LENS[lens.name]
 

@@ -7,11 +7,11 @@ import pytest
 
 from vcproxy.core import apis, discovery, guard, objects, openapi_own, plan
 from vcproxy.core.apis import NONE, collect, definition_down, definition_up, group_discovery, parse
-from vcproxy.core.fields import Scope
 from vcproxy.core.kinds import TABLE, Kind
 from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.plan import Deny, Forward, Identity, Watch
 from vcproxy.core.request import parse as asked
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 
 ACME = TenantId("acme")

@@ -11,9 +11,9 @@ import yaml
 from tests.core.objects_strategies import scope
 from vcproxy.core import exports, guard, kinds, objects, partial, plan, private, request
 from vcproxy.core.exported import Exports
-from vcproxy.core.fields import Scope
 from vcproxy.core.kinds import Exposure
 from vcproxy.core.plan import Deny, Forward, Identity, List, Watch
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.tenants import wall
 

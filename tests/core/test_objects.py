@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.core.objects_strategies import WHOLE, scope, views
 from vcproxy.core import kinds, objects, partial, rules
 from vcproxy.core.escape import escape
-from vcproxy.core.fields import CLUSTER_EVENT, DEFINITION, Scope
+from vcproxy.core.fields_events import CLUSTER_EVENT
+from vcproxy.core.fields_groups import DEFINITION
 from vcproxy.core.kinds import TABLE
 from vcproxy.core.names import TENANT_LABEL
 from vcproxy.core.objects import Direction, Node, rewrite, tree_of
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 
 KINDS = sorted({*rules.KINDS, ("policy", "PodDisruptionBudget"), ("example.com", "Widget")})

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.core.objects_strategies import labels, scope, views
 from tests.core.test_objects import KINDS, damage, documents
-from vcproxy.core import fields, kinds, objects, partial, rules, tables
+from vcproxy.core import kinds, objects, partial, rules, tables
 from vcproxy.core.bodies import encode_json
+from vcproxy.core.fields_names import NAMESPACE
+from vcproxy.core.fields_texts import ROOT_CA
 from vcproxy.core.kinds import Exposure, Kind
 from vcproxy.core.objects import Node, tree_of
 
@@ -187,4 +189,4 @@ def check(node: Node, data: st.DataObject) -> None:
 
 def test_every_lens_that_promises_nothing_is_known() -> None:
     unsure = {lens.name for rows in rules.KINDS.values() for _, lens in rows if lens.wakes is None}
-    assert unsure == {fields.NAMESPACE.name, fields.ROOT_CA.name}
+    assert unsure == {NAMESPACE.name, ROOT_CA.name}

@@ -7,8 +7,8 @@ import pytest
 
 from tests.core.objects_strategies import scope
 from vcproxy.core import kinds, objects, plan, private, request
-from vcproxy.core.fields import Scope
 from vcproxy.core.names import BOUND_LABEL, HIDDEN_LABEL, TENANT_LABEL
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import ClassLists, Defaults
 

@@ -3,8 +3,8 @@
 import pytest
 
 from vcproxy.core import kinds, selectors
-from vcproxy.core.fields import Scope
 from vcproxy.core.names import TenantId
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 
 SCOPE = Scope(TenantId("acme"))

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from vcproxy.core import kinds
-from vcproxy.core.fields import Scope
 from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.plan import Forward, Identity
+from vcproxy.core.scope import Scope
 from vcproxy.core.view import ClassLists
 from vcproxy.host import kept
 from vcproxy.host.kept import KeptViews

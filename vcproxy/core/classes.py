@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from vcproxy.core.fields import unclassed
+from vcproxy.core.fields_classes import unclassed
 from vcproxy.core.fields_private import LEGACY_STORAGE
 from vcproxy.core.names import HostName, TenantId, down
 from vcproxy.core.view import ClassLists, Defaults

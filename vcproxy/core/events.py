@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import partial
-from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.framing import chunk
 from vcproxy.core.kinds import Kind
+from vcproxy.core.lens import Lens
+from vcproxy.core.scope import Scope
 
 INITIAL_END: Final = "k8s.io/initial-events-end"
 """The annotation of the bookmark that ends the initial events (KEP-3157)."""

@@ -8,26 +8,33 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from vcproxy.core import fields
 from vcproxy.core.apis import BUILT_IN
 from vcproxy.core.exported import Exports, Key
-from vcproxy.core.fields import ID, Lens, Scope
+from vcproxy.core.fields_classes import INGRESS_CLASS, PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS
+from vcproxy.core.fields_groups import API_VERSION
+from vcproxy.core.fields_labels import HIDDEN_ANNOTATIONS, HIDDEN_LABELS
+from vcproxy.core.fields_names import NAMESPACE
+from vcproxy.core.fields_namespaces import NAMESPACE_SELECTOR
+from vcproxy.core.fields_references import REFERENCE
+from vcproxy.core.fields_texts import TEXT
 from vcproxy.core.kinds import ALL, PART, READ, Exposure, Kind
+from vcproxy.core.lens import ID, Lens
 from vcproxy.core.names import HostName, VirtualName, down, up
+from vcproxy.core.scope import Scope
 
 LENSES: Final[Mapping[str, Lens]] = MappingProxyType(
     {
-        "API_VERSION": fields.API_VERSION,
-        "HIDDEN_ANNOTATIONS": fields.HIDDEN_ANNOTATIONS,
-        "HIDDEN_LABELS": fields.HIDDEN_LABELS,
-        "INGRESS_CLASS": fields.INGRESS_CLASS,
-        "NAMESPACE": fields.NAMESPACE,
-        "NAMESPACE_SELECTOR": fields.NAMESPACE_SELECTOR,
-        "PRIORITY_CLASS": fields.PRIORITY_CLASS,
-        "REFERENCE": fields.REFERENCE,
-        "RUNTIME_CLASS": fields.RUNTIME_CLASS,
-        "STORAGE_CLASS": fields.STORAGE_CLASS,
-        "TEXT": fields.TEXT,
+        "API_VERSION": API_VERSION,
+        "HIDDEN_ANNOTATIONS": HIDDEN_ANNOTATIONS,
+        "HIDDEN_LABELS": HIDDEN_LABELS,
+        "INGRESS_CLASS": INGRESS_CLASS,
+        "NAMESPACE": NAMESPACE,
+        "NAMESPACE_SELECTOR": NAMESPACE_SELECTOR,
+        "PRIORITY_CLASS": PRIORITY_CLASS,
+        "REFERENCE": REFERENCE,
+        "RUNTIME_CLASS": RUNTIME_CLASS,
+        "STORAGE_CLASS": STORAGE_CLASS,
+        "TEXT": TEXT,
     }
 )
 """Lenses that a rule may name; LENT beside them names the exported kind of cluster scope whose object is meant."""

@@ -7,13 +7,8 @@ the stored one back (core.pods_admission), so these parts may be replaced as a w
 from typing import Any, Final
 
 from vcproxy.core import pods
-from vcproxy.core.fields import ID, Inside, Lens, Scope
-
-_OURS: Final = "vcproxy"
-
-
-def _same(value: Any, scope: Scope) -> Any:
-    return value
+from vcproxy.core.lens import ID, OURS, Inside, Lens, same
+from vcproxy.core.scope import Scope
 
 
 def _env(value: Any, scope: Scope) -> Any:
@@ -36,8 +31,8 @@ def _dns(value: Any, scope: Scope) -> Any:
     return pods.dns_down(value, scope.tenant)
 
 
-ENV: Final = Lens("POD_ENV", _same, _env, Inside.CLOSED, wakes=(_OURS,))
-PROJECTED: Final = Lens("POD_PROJECTED", _same, _projected, Inside.CLOSED, wakes=(ID, _OURS))
-FIELDS: Final = Lens("POD_FIELDS", _same, _fields, Inside.CLOSED, wakes=(_OURS,))
-CONFIG_MAP: Final = Lens("POD_CONFIG_MAP", _same, _config_map, Inside.CLOSED, wakes=(_OURS,))
-DNS: Final = Lens("POD_DNS", _same, _dns, Inside.FIELDS, wakes=(_OURS,), members=pods.DNS)
+ENV: Final = Lens("POD_ENV", same, _env, Inside.CLOSED, wakes=(OURS,))
+PROJECTED: Final = Lens("POD_PROJECTED", same, _projected, Inside.CLOSED, wakes=(ID, OURS))
+FIELDS: Final = Lens("POD_FIELDS", same, _fields, Inside.CLOSED, wakes=(OURS,))
+CONFIG_MAP: Final = Lens("POD_CONFIG_MAP", same, _config_map, Inside.CLOSED, wakes=(OURS,))
+DNS: Final = Lens("POD_DNS", same, _dns, Inside.FIELDS, wakes=(OURS,), members=pods.DNS)

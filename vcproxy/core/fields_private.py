@@ -4,19 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from vcproxy.core.fields import (
-    ID,
-    STORAGE_CLASS,
-    UNKNOWN,
-    Inside,
-    Lens,
-    Scope,
-    namespace_down,
-    namespace_up,
-    text_down,
-    unclassed,
-)
+from vcproxy.core.fields_classes import STORAGE_CLASS, unclassed
+from vcproxy.core.fields_names import UNKNOWN, namespace_down, namespace_up
+from vcproxy.core.fields_texts import text_down
+from vcproxy.core.lens import ID, Inside, Lens, same
 from vcproxy.core.names import TENANT_LABEL, HostName, VirtualName, down, up
+from vcproxy.core.scope import Scope
 
 # Default classes -----------------------------------------------------------------------------------------------------
 
@@ -204,4 +197,4 @@ def _is_reference(key: str) -> bool:
     return key.lower().endswith("namespace")  # has a row of its own
 
 
-LENT_VOLUME: Final = Lens("LENT_VOLUME", lambda value, scope: value, _lent_down, Inside.FIELDS, wakes=(ID,))
+LENT_VOLUME: Final = Lens("LENT_VOLUME", same, _lent_down, Inside.FIELDS, wakes=(ID,))

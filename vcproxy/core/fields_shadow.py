@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from vcproxy.core import fields
 from vcproxy.core.escape import escape, unescape
-from vcproxy.core.fields import Inside, Lens, Scope
+from vcproxy.core.fields_managed import MANAGED_FIELDS
+from vcproxy.core.lens import Inside, Lens, Way
+from vcproxy.core.scope import Scope
 
 SHADOW_GROUP: Final = "shadow.vcproxy.io"
 SHADOW_VERSION: Final = "v1"
 SHADOW: Final = f"{SHADOW_GROUP}/{SHADOW_VERSION}"
 
 
-def _mapped(function: Callable[[str], str]) -> fields.Way:
+def _mapped(function: Callable[[str], str]) -> Way:
     return lambda value, scope: function(value) if isinstance(value, str) and value else value
 
 
@@ -33,7 +34,7 @@ def managed_fields(view: str) -> Lens:
         return [{**one, "apiVersion": api_version} if isinstance(one, dict) else one for one in value]
 
     def down(value: Any, scope: Scope) -> Any:
-        return entries(fields.MANAGED_FIELDS.down(value, scope), view)
+        return entries(MANAGED_FIELDS.down(value, scope), view)
 
     return Lens("SHADOW_MANAGED_FIELDS", lambda value, scope: entries(value, SHADOW), down, Inside.CLOSED)
 

@@ -14,10 +14,15 @@ import msgspec
 
 from vcproxy.core import gojson, tables
 from vcproxy.core.exported import NOTHING, Exports
-from vcproxy.core.fields import DEFINITION, NAMED, UNKNOWN, Inside, Lens, Scope, text_down, version_down
+from vcproxy.core.fields_groups import DEFINITION, version_down
+from vcproxy.core.fields_names import UNKNOWN
+from vcproxy.core.fields_references import NAMED
+from vcproxy.core.fields_texts import text_down
 from vcproxy.core.kinds import TABLE, Kind
+from vcproxy.core.lens import Inside, Lens
 from vcproxy.core.names import RESERVED_PREFIX, HostName, down
 from vcproxy.core.rules import Row, rows
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 
 ITEMS: Final = "[]"

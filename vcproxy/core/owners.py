@@ -11,11 +11,12 @@ host would wait for a dependent that it does not delete.
 
 from typing import Any, Final
 
-from vcproxy.core import fields
 from vcproxy.core.escape import escape, unescape
-from vcproxy.core.fields import Inside, Lens, Scope
+from vcproxy.core.fields_references import REFERENCE
 from vcproxy.core.fields_shadow import SHADOW, SHADOW_GROUP
 from vcproxy.core.kinds import TABLE, Exposure
+from vcproxy.core.lens import Inside, Lens
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import forbidden
 
 Reference = dict[str, Any]
@@ -43,7 +44,7 @@ def _up(reference: Any, scope: Scope, *, among_cluster: bool) -> Any:
     """`among_cluster`: the dependent is of cluster scope for the tenant, and stands in its system namespace."""
     version = reference.get("apiVersion") if isinstance(reference, dict) else None
     if not isinstance(version, str):
-        return fields.REFERENCE.up(reference, scope)
+        return REFERENCE.up(reference, scope)
     group = version.rpartition("/")[0]
     if group == SHADOW_GROUP or group.endswith(f".{SHADOW_GROUP}"):
         raise forbidden(f"the group {group!r} of an owner is reserved: leave it out")
@@ -55,7 +56,7 @@ def _up(reference: Any, scope: Scope, *, among_cluster: bool) -> Any:
         if isinstance(reference.get("name"), str):
             reference["name"] = escape(reference["name"])
         return reference
-    return fields.REFERENCE.up(reference, scope)
+    return REFERENCE.up(reference, scope)
 
 
 def _kept(reference: Reference, group: str, version: str) -> Reference:
@@ -69,7 +70,7 @@ def _kept(reference: Reference, group: str, version: str) -> Reference:
 def _down(reference: Any, scope: Scope) -> Any:
     version = reference.get("apiVersion") if isinstance(reference, dict) else None
     if not isinstance(version, str) or SHADOW_GROUP not in version:
-        return fields.REFERENCE.down(reference, scope)
+        return REFERENCE.down(reference, scope)
     if version == SHADOW:
         row = _SHADOWS.get(str(reference.get("kind")))
         reference["apiVersion"] = f"{row.group}/v1" if row is not None else version
@@ -89,7 +90,7 @@ def version_down(version: str) -> str:
     return version
 
 
-_WAKES: Final = (*(fields.REFERENCE.wakes or ()), SHADOW_GROUP)
+_WAKES: Final = (*(REFERENCE.wakes or ()), SHADOW_GROUP)
 OWNER: Final = Lens(
     "OWNER", lambda value, scope: _up(value, scope, among_cluster=False), _down, Inside.CLOSED, wakes=_WAKES
 )

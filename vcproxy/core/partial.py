@@ -25,9 +25,11 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import bodies, objects, tables
-from vcproxy.core.fields import Lens, Scope, version_down
+from vcproxy.core.fields_groups import version_down
 from vcproxy.core.kinds import Exposure, Kind
+from vcproxy.core.lens import Lens
 from vcproxy.core.objects import LAST_APPLIED, Direction
+from vcproxy.core.scope import Scope
 from vcproxy.core.wakes import Plan, plan_of
 
 Raw = msgspec.Raw

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core.fields import Inside, Scope, reserved
+from vcproxy.core.fields_labels import reserved
+from vcproxy.core.lens import Inside
 from vcproxy.core.objects import ITEMS, Direction, Node, last_applied_up, rewrite, tree_of
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError, Status, bad_request, forbidden, too_large
 
 OPERATIONS_LIMIT: Final = 10_000

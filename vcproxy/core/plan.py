@@ -12,7 +12,7 @@ import msgspec
 from vcproxy.core import kinds, private, requirements, selectors, status, tokenrequests
 from vcproxy.core.apis import DEFINITIONS, OwnApis, host_group
 from vcproxy.core.exported import Exports
-from vcproxy.core.fields import DEFINITION, Scope
+from vcproxy.core.fields_groups import DEFINITION
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import (
     DNS_LABEL_LIMIT,
@@ -25,6 +25,7 @@ from vcproxy.core.names import (
 )
 from vcproxy.core.nodes import Chosen
 from vcproxy.core.request import ApiRequest, render_query, resource_path
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError, Status
 
 Pairs = tuple[tuple[str, str], ...]

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from vcproxy.core import fields, status
-from vcproxy.core.fields import Scope
+from vcproxy.core import status
+from vcproxy.core.fields_classes import provisioned
+from vcproxy.core.fields_references import NAMED
 from vcproxy.core.kinds import GUARDED, Exposure, Kind
 from vcproxy.core.names import BOUND_LABEL, HIDDEN_LABEL, TENANT_LABEL, HostName, down
+from vcproxy.core.scope import Scope
 from vcproxy.core.view import ClassLists
 
 VOLUMES: Final = ("", "persistentvolumes")
@@ -46,7 +48,7 @@ def lent(row: Kind, scope: Scope) -> frozenset[str]:
 
 def host_name(row: Kind, scope: Scope, name: str) -> str:
     """The name that an object of a Private kind has on the host; "" stays."""
-    lens = fields.NAMED.get((row.group, row.kind))
+    lens = NAMED.get((row.group, row.kind))
     return str(lens.up(name, scope)) if lens is not None and name else name
 
 
@@ -78,7 +80,7 @@ def beside(row: Kind, scope: Scope) -> tuple[tuple[str, str], ...]:
 def check_write(row: Kind, scope: Scope, verb: str, name: str) -> None:
     """Raises ApiError 403 or 409 for what is not the tenant's to write: lent objects, kinds that it may not make."""
     given = name in lent(row, scope)
-    if name and (given or (row.key == VOLUMES and fields.provisioned(name))):
+    if name and (given or (row.key == VOLUMES and provisioned(name))):
         if verb == "create" and given:
             raise status.already_exists(row.group, row.resource, name)
         why = "it is the provider's of this cluster, to be read only"

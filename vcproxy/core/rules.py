@@ -8,39 +8,57 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from vcproxy.core import fields, fields_pods, fields_private, owners, pods
+from vcproxy.core import fields_pods, fields_private, owners, pods
 from vcproxy.core.apis import BUILT_IN
 from vcproxy.core.exported import NOTHING, Exports
-from vcproxy.core.fields import Lens
+from vcproxy.core.fields_classes import (
+    ATTRIBUTES_CLASS,
+    DEVICE_CLASS,
+    INGRESS_CLASS,
+    PRIORITY_CLASS,
+    RUNTIME_CLASS,
+    STORAGE_CLASS,
+    VOLUME,
+)
+from vcproxy.core.fields_events import CLUSTER_SCOPED_EVENT
+from vcproxy.core.fields_groups import API_VERSION, CONVERSION, DEFINITION, GROUP
+from vcproxy.core.fields_labels import EVENT_ANNOTATIONS, HIDDEN_ANNOTATIONS, HIDDEN_LABELS
+from vcproxy.core.fields_managed import MANAGED_FIELDS
+from vcproxy.core.fields_names import NAMESPACE, OWN_NAME
+from vcproxy.core.fields_namespaces import NAME_LABEL, NAMESPACE_CONDITION, NAMESPACE_SELECTOR, OWNER_LABEL
+from vcproxy.core.fields_quotas import QUOTA_MANAGED_FIELDS, RESOURCE_KEYS, SCOPE_SELECTOR
+from vcproxy.core.fields_references import NAMED, REFERENCE
+from vcproxy.core.fields_texts import ROOT_CA, TEXT
+from vcproxy.core.lens import Lens
 
 Row = tuple[str, Lens]
 
 COMMON: Final[tuple[Row, ...]] = (
-    ("metadata.namespace", fields.NAMESPACE),
-    ("metadata.labels", fields.HIDDEN_LABELS),
-    ("metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+    ("metadata.namespace", NAMESPACE),
+    ("metadata.labels", HIDDEN_LABELS),
+    ("metadata.annotations", HIDDEN_ANNOTATIONS),
     ("metadata.ownerReferences[]", owners.OWNER),
-    ("metadata.managedFields", fields.MANAGED_FIELDS),
-    ("status.conditions[].message", fields.TEXT),
+    ("metadata.managedFields", MANAGED_FIELDS),
+    ("status.conditions[].message", TEXT),
 )
 
 
-_OWN: Final[tuple[Row, ...]] = (("apiVersion", fields.API_VERSION),)
+_OWN: Final[tuple[Row, ...]] = (("apiVersion", API_VERSION),)
 """Custom resources: whatever else they hold is their author's."""
 
 
 def _private(kind: tuple[str, str]) -> tuple[Row, ...]:
     """What all Private kinds but Namespace and CustomResourceDefinition have in common."""
     return (
-        ("metadata.name", fields.NAMED[kind]),
-        ("metadata.generateName", fields.OWN_NAME),
-        ("metadata.labels", fields.OWNER_LABEL),
+        ("metadata.name", NAMED[kind]),
+        ("metadata.generateName", OWN_NAME),
+        ("metadata.labels", OWNER_LABEL),
     )
 
 
 _DEFAULT_CLASS: Final[tuple[Row, ...]] = (
     ("metadata.annotations", fields_private.DEFAULT_FLAGS),
-    ("metadata.annotations", fields.HIDDEN_ANNOTATIONS),
+    ("metadata.annotations", HIDDEN_ANNOTATIONS),
 )
 _LEGACY_CLASS: Final = f"metadata.annotations.'{fields_private.LEGACY_STORAGE}'"
 _SECRETS: Final = (
@@ -65,33 +83,33 @@ _SECRETS: Final = (
 def _volume_spec(at: str) -> tuple[Row, ...]:
     """A PersistentVolumeSpec."""
     return (
-        (f"{at}.claimRef", fields.REFERENCE),
-        (f"{at}.volumeAttributesClassName", fields.ATTRIBUTES_CLASS),
+        (f"{at}.claimRef", REFERENCE),
+        (f"{at}.volumeAttributesClassName", ATTRIBUTES_CLASS),
         (f"{at}.csi.volumeAttributes", fields_private.PARAMETERS),
-        *((f"{at}.{path}", fields.NAMESPACE) for path in _SECRETS),
+        *((f"{at}.{path}", NAMESPACE) for path in _SECRETS),
     )
 
 
 def _claim_spec(at: str) -> tuple[Row, ...]:
     """A PersistentVolumeClaimSpec."""
     return (
-        (f"{at}.storageClassName", fields.STORAGE_CLASS),
-        (f"{at}.volumeAttributesClassName", fields.ATTRIBUTES_CLASS),
-        (f"{at}.volumeName", fields.VOLUME),
-        (f"{at}.dataSourceRef.namespace", fields.NAMESPACE),
+        (f"{at}.storageClassName", STORAGE_CLASS),
+        (f"{at}.volumeAttributesClassName", ATTRIBUTES_CLASS),
+        (f"{at}.volumeName", VOLUME),
+        (f"{at}.dataSourceRef.namespace", NAMESPACE),
     )
 
 
 def _made_of(at: str) -> tuple[Row, ...]:
     """Labels and annotations that the host's controllers give to what they make of a template."""
-    return (f"{at}.metadata.labels", fields.HIDDEN_LABELS), (f"{at}.metadata.annotations", fields.HIDDEN_ANNOTATIONS)
+    return (f"{at}.metadata.labels", HIDDEN_LABELS), (f"{at}.metadata.annotations", HIDDEN_ANNOTATIONS)
 
 
 def _claim_template(at: str) -> tuple[Row, ...]:
     """A PersistentVolumeClaimTemplate: its annotations may name a class, which counts before the field."""
     return (
         *_made_of(at),
-        (f"{at}.metadata.annotations.'{fields_private.LEGACY_STORAGE}'", fields.STORAGE_CLASS),
+        (f"{at}.metadata.annotations.'{fields_private.LEGACY_STORAGE}'", STORAGE_CLASS),
         *_claim_spec(f"{at}.spec"),
     )
 
@@ -106,16 +124,16 @@ def _affinity_terms(at: str) -> tuple[Row, ...]:
         row
         for start in starts
         for row in (
-            (f"{start}.namespaces[]", fields.NAMESPACE),
-            (f"{start}.namespaceSelector", fields.NAMESPACE_SELECTOR),
+            (f"{start}.namespaces[]", NAMESPACE),
+            (f"{start}.namespaceSelector", NAMESPACE_SELECTOR),
         )
     )
 
 
 def _pod_spec(at: str) -> tuple[Row, ...]:
     return (
-        (f"{at}.priorityClassName", fields.PRIORITY_CLASS),
-        (f"{at}.runtimeClassName", fields.RUNTIME_CLASS),
+        (f"{at}.priorityClassName", PRIORITY_CLASS),
+        (f"{at}.runtimeClassName", RUNTIME_CLASS),
         *_affinity_terms(f"{at}.affinity.podAffinity"),
         *_affinity_terms(f"{at}.affinity.podAntiAffinity"),
         *_claim_template(f"{at}.volumes[].ephemeral.volumeClaimTemplate"),
@@ -126,7 +144,7 @@ def _template(at: str) -> tuple[Row, ...]:
     """A PodTemplateSpec: its own metadata holds labels and annotations of pods to come."""
     return (
         *_made_of(at),
-        (f"{at}.metadata.namespace", fields.NAMESPACE),
+        (f"{at}.metadata.namespace", NAMESPACE),
         *_pod_spec(f"{at}.spec"),
     )
 
@@ -144,76 +162,76 @@ _POD_INSIDE: Final[tuple[Row, ...]] = (
 def _device_requests(at: str) -> tuple[Row, ...]:
     """The requests of a ResourceClaimSpec (resource.k8s.io/v1)."""
     return (
-        (f"{at}.devices.requests[].exactly.deviceClassName", fields.DEVICE_CLASS),
-        (f"{at}.devices.requests[].deviceClassName", fields.DEVICE_CLASS),
-        (f"{at}.devices.requests[].firstAvailable[].deviceClassName", fields.DEVICE_CLASS),
+        (f"{at}.devices.requests[].exactly.deviceClassName", DEVICE_CLASS),
+        (f"{at}.devices.requests[].deviceClassName", DEVICE_CLASS),
+        (f"{at}.devices.requests[].firstAvailable[].deviceClassName", DEVICE_CLASS),
     )
 
 
 _EVENT: Final[tuple[Row, ...]] = (
-    ("", fields.CLUSTER_SCOPED_EVENT),
-    ("metadata.annotations", fields.EVENT_ANNOTATIONS),
-    ("involvedObject", fields.REFERENCE),
-    ("regarding", fields.REFERENCE),
-    ("related", fields.REFERENCE),
-    ("message", fields.TEXT),
-    ("note", fields.TEXT),
+    ("", CLUSTER_SCOPED_EVENT),
+    ("metadata.annotations", EVENT_ANNOTATIONS),
+    ("involvedObject", REFERENCE),
+    ("regarding", REFERENCE),
+    ("related", REFERENCE),
+    ("message", TEXT),
+    ("note", TEXT),
 )
 
 _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
     ("", "Namespace"): (
-        ("metadata.name", fields.NAMESPACE),
-        ("metadata.generateName", fields.NAMESPACE),
-        ("metadata.labels", fields.OWNER_LABEL),
-        (f"metadata.labels.'{fields.NAME_LABEL}'", fields.NAMESPACE),
-        ("status.conditions[]", fields.NAMESPACE_CONDITION),
+        ("metadata.name", NAMESPACE),
+        ("metadata.generateName", NAMESPACE),
+        ("metadata.labels", OWNER_LABEL),
+        (f"metadata.labels.'{NAME_LABEL}'", NAMESPACE),
+        ("status.conditions[]", NAMESPACE_CONDITION),
     ),
-    ("", "Pod"): (*_pod_spec("spec"), *_POD_INSIDE, ("status.message", fields.TEXT)),
+    ("", "Pod"): (*_pod_spec("spec"), *_POD_INSIDE, ("status.message", TEXT)),
     ("", "PodTemplate"): _template("template"),
     ("", "ReplicationController"): _template("spec.template"),
-    ("", "ConfigMap"): (("data.'ca.crt'", fields.ROOT_CA),),
-    ("", "ServiceAccount"): (("secrets[].namespace", fields.NAMESPACE),),
+    ("", "ConfigMap"): (("data.'ca.crt'", ROOT_CA),),
+    ("", "ServiceAccount"): (("secrets[].namespace", NAMESPACE),),
     ("", "Endpoints"): (
-        ("subsets[].addresses[].targetRef", fields.REFERENCE),
-        ("subsets[].notReadyAddresses[].targetRef", fields.REFERENCE),
+        ("subsets[].addresses[].targetRef", REFERENCE),
+        ("subsets[].notReadyAddresses[].targetRef", REFERENCE),
     ),
     ("", "PersistentVolume"): (
         ("", fields_private.LENT_VOLUME),
         *_private(("", "PersistentVolume")),
         ("metadata.annotations", fields_private.PARAMETERS),
-        ("metadata.annotations", fields.HIDDEN_ANNOTATIONS),
-        (_LEGACY_CLASS, fields.STORAGE_CLASS),
+        ("metadata.annotations", HIDDEN_ANNOTATIONS),
+        (_LEGACY_CLASS, STORAGE_CLASS),
         ("spec.storageClassName", fields_private.VOLUME_CLASS),
         *_volume_spec("spec"),
-        ("status.message", fields.TEXT),
+        ("status.message", TEXT),
     ),
     ("", "PersistentVolumeClaim"): (
-        (_LEGACY_CLASS, fields.STORAGE_CLASS),
+        (_LEGACY_CLASS, STORAGE_CLASS),
         ("spec.storageClassName", fields_private.CLAIM_CLASS),
         *(row for row in _claim_spec("spec") if row[0] != "spec.storageClassName"),
-        ("status.currentVolumeAttributesClassName", fields.ATTRIBUTES_CLASS),
-        ("status.modifyVolumeStatus.targetVolumeAttributesClassName", fields.ATTRIBUTES_CLASS),
+        ("status.currentVolumeAttributesClassName", ATTRIBUTES_CLASS),
+        ("status.modifyVolumeStatus.targetVolumeAttributesClassName", ATTRIBUTES_CLASS),
     ),
     ("", "ResourceQuota"): (
-        ("metadata.managedFields", fields.QUOTA_MANAGED_FIELDS),
-        ("spec.hard", fields.RESOURCE_KEYS),
-        ("spec.scopeSelector.matchExpressions[]", fields.SCOPE_SELECTOR),
-        ("status.hard", fields.RESOURCE_KEYS),
-        ("status.used", fields.RESOURCE_KEYS),
+        ("metadata.managedFields", QUOTA_MANAGED_FIELDS),
+        ("spec.hard", RESOURCE_KEYS),
+        ("spec.scopeSelector.matchExpressions[]", SCOPE_SELECTOR),
+        ("status.hard", RESOURCE_KEYS),
+        ("status.used", RESOURCE_KEYS),
     ),
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _EVENT,
-    ("", "Binding"): (("target", fields.REFERENCE),),
+    ("", "Binding"): (("target", REFERENCE),),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): (
-        ("metadata.name", fields.DEFINITION),
-        ("metadata.labels", fields.OWNER_LABEL),
-        ("spec.group", fields.GROUP),
-        ("spec.conversion", fields.CONVERSION),
+        ("metadata.name", DEFINITION),
+        ("metadata.labels", OWNER_LABEL),
+        ("spec.group", GROUP),
+        ("spec.conversion", CONVERSION),
     ),
     ("autoscaling", "HorizontalPodAutoscaler"): (
-        ("spec.scaleTargetRef.apiVersion", fields.API_VERSION),
-        ("spec.metrics[].object.describedObject.apiVersion", fields.API_VERSION),
-        ("status.currentMetrics[].object.describedObject.apiVersion", fields.API_VERSION),
+        ("spec.scaleTargetRef.apiVersion", API_VERSION),
+        ("spec.metrics[].object.describedObject.apiVersion", API_VERSION),
+        ("status.currentMetrics[].object.describedObject.apiVersion", API_VERSION),
     ),
     ("apps", "Deployment"): _template("spec.template"),
     ("apps", "ReplicaSet"): _template("spec.template"),
@@ -230,23 +248,23 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
     ("batch", "CronJob"): (
         *_template("spec.jobTemplate.spec.template"),
         *_made_of("spec.jobTemplate"),
-        ("status.active[]", fields.REFERENCE),
+        ("status.active[]", REFERENCE),
     ),
-    ("discovery.k8s.io", "EndpointSlice"): (("endpoints[].targetRef", fields.REFERENCE),),
+    ("discovery.k8s.io", "EndpointSlice"): (("endpoints[].targetRef", REFERENCE),),
     ("networking.k8s.io", "Ingress"): (
         ("", fields_private.DEFAULT_INGRESS),
-        ("spec.ingressClassName", fields.INGRESS_CLASS),
-        (f"metadata.annotations.'{fields_private.LEGACY_INGRESS}'", fields.INGRESS_CLASS),
+        ("spec.ingressClassName", INGRESS_CLASS),
+        (f"metadata.annotations.'{fields_private.LEGACY_INGRESS}'", INGRESS_CLASS),
     ),
     ("networking.k8s.io", "IngressClass"): (
         *_private(("networking.k8s.io", "IngressClass")),
         *_DEFAULT_CLASS,
         ("spec.parameters.apiGroup", fields_private.API_GROUP),
-        ("spec.parameters.namespace", fields.NAMESPACE),
+        ("spec.parameters.namespace", NAMESPACE),
     ),
     ("networking.k8s.io", "NetworkPolicy"): (
-        ("spec.ingress[].from[].namespaceSelector", fields.NAMESPACE_SELECTOR),
-        ("spec.egress[].to[].namespaceSelector", fields.NAMESPACE_SELECTOR),
+        ("spec.ingress[].from[].namespaceSelector", NAMESPACE_SELECTOR),
+        ("spec.egress[].to[].namespaceSelector", NAMESPACE_SELECTOR),
     ),
     ("node.k8s.io", "RuntimeClass"): _private(("node.k8s.io", "RuntimeClass")),
     ("resource.k8s.io", "DeviceClass"): _private(("resource.k8s.io", "DeviceClass")),
@@ -264,17 +282,17 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
     ),
     ("storage.k8s.io", "VolumeAttachment"): (
         *_private(("storage.k8s.io", "VolumeAttachment")),
-        ("spec.source.persistentVolumeName", fields.VOLUME),
-        ("spec.source.inlineVolumeSpec.storageClassName", fields.STORAGE_CLASS),
+        ("spec.source.persistentVolumeName", VOLUME),
+        ("spec.source.inlineVolumeSpec.storageClassName", STORAGE_CLASS),
         *_volume_spec("spec.source.inlineVolumeSpec"),
-        ("status.attachError.message", fields.TEXT),
-        ("status.detachError.message", fields.TEXT),
+        ("status.attachError.message", TEXT),
+        ("status.detachError.message", TEXT),
     ),
     ("storage.k8s.io", "VolumeAttributesClass"): (
         *_private(("storage.k8s.io", "VolumeAttributesClass")),
         ("parameters", fields_private.PARAMETERS),
     ),
-    ("storage.k8s.io", "CSIStorageCapacity"): (("storageClassName", fields.STORAGE_CLASS),),
+    ("storage.k8s.io", "CSIStorageCapacity"): (("storageClassName", STORAGE_CLASS),),
 }
 
 

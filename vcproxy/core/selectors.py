@@ -7,11 +7,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from vcproxy.core import fields, nodes
-from vcproxy.core.fields import NAME_LABEL, Lens, Scope, reserved
+from vcproxy.core import nodes
+from vcproxy.core.fields_classes import INGRESS_CLASS
+from vcproxy.core.fields_groups import DEFINITION
+from vcproxy.core.fields_labels import reserved
+from vcproxy.core.fields_names import NAMESPACE, namespace_up
+from vcproxy.core.fields_namespaces import NAME_LABEL
+from vcproxy.core.fields_references import NAMED
 from vcproxy.core.kinds import Exposure, Kind
+from vcproxy.core.lens import Lens
 from vcproxy.core.names import HIDDEN_LABEL, TENANT_LABEL
 from vcproxy.core.requirements import FieldTerm, Requirement, parse, parse_fields
+from vcproxy.core.scope import Scope
 
 VISIBLE: Final = f"!{HIDDEN_LABEL}"
 NOTHING: Final = "vcproxy.io/nothing,!vcproxy.io/nothing"
@@ -44,7 +51,7 @@ def _label_up(term: Requirement, row: Kind, scope: Scope) -> str:
     if reserved(term.key):  # to the tenant such a label does not exist on any object
         return "" if term.operator in ("!", "notin", "!=") else NOTHING
     if row.key == ("", "namespaces") and term.key == NAME_LABEL:
-        values = tuple(fields.namespace_up(value, scope) if value else value for value in term.values)
+        values = tuple(namespace_up(value, scope) if value else value for value in term.values)
         return Requirement(term.key, term.operator, values).render()
     return term.render()
 
@@ -55,10 +62,10 @@ def _label_up(term: Requirement, row: Kind, scope: Scope) -> str:
 _REFERENCES: Final = ("involvedObject", "regarding", "related")
 _FIELDS: Final[Mapping[tuple[str, str], Mapping[str, Lens]]] = MappingProxyType(
     {
-        ("", "events"): {f"{name}.namespace": fields.NAMESPACE for name in _REFERENCES},
-        ("apiextensions.k8s.io", "customresourcedefinitions"): {"metadata.name": fields.DEFINITION},
-        ("events.k8s.io", "events"): {f"{name}.namespace": fields.NAMESPACE for name in _REFERENCES},
-        ("networking.k8s.io", "ingresses"): {"spec.ingressClassName": fields.INGRESS_CLASS},
+        ("", "events"): {f"{name}.namespace": NAMESPACE for name in _REFERENCES},
+        ("apiextensions.k8s.io", "customresourcedefinitions"): {"metadata.name": DEFINITION},
+        ("events.k8s.io", "events"): {f"{name}.namespace": NAMESPACE for name in _REFERENCES},
+        ("networking.k8s.io", "ingresses"): {"spec.ingressClassName": INGRESS_CLASS},
     }
 )
 
@@ -75,16 +82,16 @@ def fields_up(text: str | None, row: Kind, scope: Scope) -> str:
 def _field_up(term: FieldTerm, row: Kind, scope: Scope, about_namespace: bool) -> FieldTerm:
     replace: Callable[[str], FieldTerm] = lambda value: FieldTerm(term.field, term.operator, value)  # noqa: E731
     if term.field == "metadata.namespace":
-        return replace(fields.namespace_up(term.value, scope)) if term.value else term
+        return replace(namespace_up(term.value, scope)) if term.value else term
     lens = _FIELDS.get(row.key, {}).get(term.field)
     if lens is None and term.field == "metadata.name" and row.exposure is Exposure.PRIVATE:
-        lens = fields.NAMED.get((row.group, row.kind))
+        lens = NAMED.get((row.group, row.kind))
     if lens is not None:
         about_cluster = about_namespace and term.field.endswith(".namespace") and not term.value
-        # events about a Namespace stand in the tenant's `default` on the host: core.fields.CLUSTER_SCOPED_EVENT
-        return replace(fields.namespace_up("default", scope) if about_cluster else str(lens.up(term.value, scope)))
+        # events about a Namespace stand in the tenant's `default` on the host: core.fields_events
+        return replace(namespace_up("default", scope) if about_cluster else str(lens.up(term.value, scope)))
     if about_namespace and term.field in [f"{name}.name" for name in _REFERENCES] and term.value:
-        return replace(fields.namespace_up(term.value, scope))
+        return replace(namespace_up(term.value, scope))
     return term
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from vcproxy.core import fields_shadow, gojson, objects, owners, printers, requirements, status
 from vcproxy.core.escape import LIMIT, escape, unescape
-from vcproxy.core.fields import Scope, namespace_up
+from vcproxy.core.fields_names import namespace_up
 from vcproxy.core.fields_shadow import SHADOW_GROUP, SHADOW_VERSION
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import SYSTEM_NAMESPACE, HostName, TenantId, VirtualName, up
@@ -23,6 +23,7 @@ from vcproxy.core.protobuf_schema import HIDDEN
 from vcproxy.core.request import resource_path
 from vcproxy.core.requirements import FieldTerm
 from vcproxy.core.rules import COMMON
+from vcproxy.core.scope import Scope
 
 Object = dict[str, Any]
 _RBAC: Final = "rbac.authorization.k8s.io"

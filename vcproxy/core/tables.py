@@ -1,23 +1,31 @@
 """Tables: cells that show names, by kind and column.
 
 A Table (KEP-491) is what `kubectl get` prints; its rows hold an object, rewritten by the rules of its kind, and cells,
-rewritten by these rows.
+rewritten by these rows. Cells are never written, and some are shown as they are.
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from vcproxy.core import fields, fields_private
+from vcproxy.core import fields_private
 from vcproxy.core.apis import BUILT_IN
-from vcproxy.core.fields import Lens, Scope
+from vcproxy.core.fields_classes import (
+    ATTRIBUTES_CLASS,
+    DEVICE_CLASS,
+    INGRESS_CLASS,
+    PRIORITY_CLASS,
+    RUNTIME_CLASS,
+    STORAGE_CLASS,
+    VOLUME,
+)
+from vcproxy.core.fields_groups import DEFINITION, GROUP
+from vcproxy.core.fields_names import NAMESPACE, OWN_NAME, namespace_down
+from vcproxy.core.fields_texts import TEXT
+from vcproxy.core.lens import Lens, same
+from vcproxy.core.scope import Scope
 
 NO_ANNOTATIONS: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
-def _same(value: Any, scope: Scope) -> Any:
-    """Cells are never written, and some are shown as they are."""
-    return value
 
 
 def _event_object_down(value: Any, scope: Scope) -> Any:
@@ -25,17 +33,17 @@ def _event_object_down(value: Any, scope: Scope) -> Any:
     if not isinstance(value, str):
         return value
     kind, slash, name = value.partition("/")
-    return f"{kind}/{fields.namespace_down(name, scope)}" if slash and kind == "namespace" else value
+    return f"{kind}/{namespace_down(name, scope)}" if slash and kind == "namespace" else value
 
 
 def _claim_down(value: Any, scope: Scope) -> Any:
     """The Claim cell of a PersistentVolume: `<namespace>/<name>`."""
     namespace, slash, name = value.partition("/") if isinstance(value, str) else ("", "", "")
-    return f"{fields.namespace_down(namespace, scope)}/{name}" if slash else value
+    return f"{namespace_down(namespace, scope)}/{name}" if slash else value
 
 
-_DEFAULT_NAME: Final = Lens("DEFAULT_NAME", fields.STORAGE_CLASS.up, fields.STORAGE_CLASS.down)
-_DEFAULT_CELL: Final = Lens("DEFAULT_CELL", _same, _same)
+_DEFAULT_NAME: Final = Lens("DEFAULT_NAME", STORAGE_CLASS.up, STORAGE_CLASS.down)
+_DEFAULT_CELL: Final = Lens("DEFAULT_CELL", same, same)
 _DEFAULTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = MappingProxyType(
     {
         "DEFAULT_NAME": ("storageclass.kubernetes.io", lambda cell: f"{cell} (default)"),
@@ -43,39 +51,39 @@ _DEFAULTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = MappingProxyT
     }
 )
 """Cells that tell of a tenant's default class, which the host does not know: what marks it, and what is shown then."""
-_CLAIM: Final = Lens("CLAIM", _same, _claim_down)
+_CLAIM: Final = Lens("CLAIM", same, _claim_down)
 _EVENT: Final = {
-    "Object": Lens("EVENT_OBJECT", _same, _event_object_down),
-    "Message": fields.TEXT,
+    "Object": Lens("EVENT_OBJECT", same, _event_object_down),
+    "Message": TEXT,
 }
 
 CELLS: Final[Mapping[tuple[str, str], Mapping[str, Lens]]] = MappingProxyType(
     {
-        ("", "Namespace"): {"Name": fields.NAMESPACE},
-        ("apiextensions.k8s.io", "CustomResourceDefinition"): {"Name": fields.DEFINITION, "Group": fields.GROUP},
+        ("", "Namespace"): {"Name": NAMESPACE},
+        ("apiextensions.k8s.io", "CustomResourceDefinition"): {"Name": DEFINITION, "Group": GROUP},
         ("", "Event"): _EVENT,
         ("events.k8s.io", "Event"): _EVENT,
         ("", "PersistentVolume"): {
-            "Name": fields.VOLUME,
+            "Name": VOLUME,
             "Claim": _CLAIM,
-            "StorageClass": fields.STORAGE_CLASS,
-            "VolumeAttributesClass": fields.ATTRIBUTES_CLASS,
+            "StorageClass": STORAGE_CLASS,
+            "VolumeAttributesClass": ATTRIBUTES_CLASS,
         },
         ("", "PersistentVolumeClaim"): {
-            "StorageClass": fields.STORAGE_CLASS,
-            "Volume": fields.VOLUME,
-            "VolumeAttributesClass": fields.ATTRIBUTES_CLASS,
+            "StorageClass": STORAGE_CLASS,
+            "Volume": VOLUME,
+            "VolumeAttributesClass": ATTRIBUTES_CLASS,
         },
-        ("networking.k8s.io", "Ingress"): {"Class": fields.INGRESS_CLASS},
-        ("networking.k8s.io", "IngressClass"): {"Name": fields.INGRESS_CLASS},
-        ("node.k8s.io", "RuntimeClass"): {"Name": fields.RUNTIME_CLASS},
-        ("resource.k8s.io", "DeviceClass"): {"Name": fields.DEVICE_CLASS},
-        ("scheduling.k8s.io", "PriorityClass"): {"Name": fields.PRIORITY_CLASS, "Global-Default": _DEFAULT_CELL},
-        ("storage.k8s.io", "CSIDriver"): {"Name": fields.OWN_NAME},
+        ("networking.k8s.io", "Ingress"): {"Class": INGRESS_CLASS},
+        ("networking.k8s.io", "IngressClass"): {"Name": INGRESS_CLASS},
+        ("node.k8s.io", "RuntimeClass"): {"Name": RUNTIME_CLASS},
+        ("resource.k8s.io", "DeviceClass"): {"Name": DEVICE_CLASS},
+        ("scheduling.k8s.io", "PriorityClass"): {"Name": PRIORITY_CLASS, "Global-Default": _DEFAULT_CELL},
+        ("storage.k8s.io", "CSIDriver"): {"Name": OWN_NAME},
         ("storage.k8s.io", "StorageClass"): {"Name": _DEFAULT_NAME},
-        ("storage.k8s.io", "VolumeAttachment"): {"Name": fields.OWN_NAME, "PV": fields.VOLUME},
-        ("storage.k8s.io", "VolumeAttributesClass"): {"Name": fields.ATTRIBUTES_CLASS},
-        ("storage.k8s.io", "CSIStorageCapacity"): {"StorageClassName": fields.STORAGE_CLASS},
+        ("storage.k8s.io", "VolumeAttachment"): {"Name": OWN_NAME, "PV": VOLUME},
+        ("storage.k8s.io", "VolumeAttributesClass"): {"Name": ATTRIBUTES_CLASS},
+        ("storage.k8s.io", "CSIStorageCapacity"): {"StorageClassName": STORAGE_CLASS},
     }
 )
 """Lens by column name, by (group, kind)."""
@@ -103,7 +111,7 @@ def columns(definitions: Any, group: str, kind: str) -> dict[int, Lens]:
     if not isinstance(definitions, list):
         return {}
     if group not in BUILT_IN:
-        return {index: fields.TEXT for index, column in enumerate(definitions) if _may_hold_names(column)}
+        return {index: TEXT for index, column in enumerate(definitions) if _may_hold_names(column)}
     lenses = CELLS.get((group, kind), {})
     return {
         index: lenses[column["name"]]

@@ -7,7 +7,7 @@ import msgspec
 
 from vcproxy.core import objects
 from vcproxy.core.exported import NOTHING, Exports
-from vcproxy.core.fields import ID, Lens
+from vcproxy.core.lens import ID, Lens
 from vcproxy.core.objects import ITEMS, Node
 
 SEARCHED: Final = 2

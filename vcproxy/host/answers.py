@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import objects, partial, status
-from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.partial import Answer
 from vcproxy.core.plan import Position
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError, Status
 
 BODY_LIMIT: Final = 512 * 1024 * 1024

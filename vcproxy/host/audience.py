@@ -14,10 +14,11 @@ import msgspec
 
 from vcproxy.core import events, status
 from vcproxy.core.events import Heard
-from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.http import Sink
 from vcproxy.core.kinds import Kind
+from vcproxy.core.lens import Lens
 from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.scope import Scope
 from vcproxy.core.view import TenantView
 from vcproxy.core.window import Event, TenantWindow, Window
 

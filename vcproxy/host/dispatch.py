@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from vcproxy.core import content, media, plan
-from vcproxy.core.fields import Scope
 from vcproxy.core.http import Call, Feed, Reply, single
 from vcproxy.core.kinds import Exposure
 from vcproxy.core.media import Codec
 from vcproxy.core.plan import Position
 from vcproxy.core.request import ApiRequest
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import not_acceptable
 from vcproxy.host import initial, replies
 from vcproxy.host.answers import HostRefusal

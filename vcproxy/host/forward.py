@@ -20,7 +20,7 @@ from vcproxy.core import (
     status,
     tokenrequests,
 )
-from vcproxy.core.fields import CONTROLLER, Scope
+from vcproxy.core.fields_managed import CONTROLLER
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.http import Call, Headers, Reply, single
 from vcproxy.core.kinds import Exposure, Kind
@@ -30,6 +30,7 @@ from vcproxy.core.partial import Answer
 from vcproxy.core.patches import PatchType
 from vcproxy.core.plan import NAMESPACES, BodyUse, Forward, Identity, Position
 from vcproxy.core.request import ApiRequest, resource_path
+from vcproxy.core.scope import Scope
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
 from vcproxy.host.kept import KeptViews

@@ -17,10 +17,10 @@ import msgspec
 from vcproxy.core import events, selectors, status, tables
 from vcproxy.core.content import Content
 from vcproxy.core.events import Heard
-from vcproxy.core.fields import Lens
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostRequest, HostResponse, Upstream
 from vcproxy.core.kinds import Kind
+from vcproxy.core.lens import Lens
 from vcproxy.core.names import SYSTEM_NAMESPACE, TENANT_LABEL, HostName, TenantId, VirtualName, down
 from vcproxy.core.request import resource_path
 from vcproxy.core.status import ApiError

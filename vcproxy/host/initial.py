@@ -7,9 +7,9 @@ import msgspec
 
 from vcproxy.core import bodies, events, objects, plan, selectors
 from vcproxy.core.content import Content
-from vcproxy.core.fields import Scope
 from vcproxy.core.names import VirtualName
 from vcproxy.core.plan import Identity
+from vcproxy.core.scope import Scope
 from vcproxy.host import answers
 from vcproxy.host.identity import Exchange
 from vcproxy.host.lists import ListReader

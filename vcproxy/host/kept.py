@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from vcproxy.core.fields import Scope
 from vcproxy.core.plan import Forward
+from vcproxy.core.scope import Scope
 
 LARGEST: Final = 8192
 """Bytes of an answer whose view is kept."""

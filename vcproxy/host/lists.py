@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import partial, plan
-from vcproxy.core.fields import Scope
 from vcproxy.core.names import VirtualName, up
 from vcproxy.core.partial import Answer
 from vcproxy.core.plan import Identity, Pairs, Position
+from vcproxy.core.scope import Scope
 from vcproxy.host import answers
 from vcproxy.host.identity import Exchange
 

@@ -15,11 +15,11 @@ import msgspec
 from vcproxy.core import events, node_events, nodes, status
 from vcproxy.core.content import Content
 from vcproxy.core.events import Heard
-from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.names import TenantId
 from vcproxy.core.node_events import Look, NodeEvent, States
 from vcproxy.core.nodes import NODES
+from vcproxy.core.scope import Scope
 from vcproxy.core.view import TenantView
 from vcproxy.host import answers
 from vcproxy.host.audience import PORTION, Audience, Portion, Watcher

@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from vcproxy.core import content, media, nodes, printers, selectors, status
-from vcproxy.core.fields import Scope
 from vcproxy.core.http import Call, Feed, Reply, single
 from vcproxy.core.kinds import Kind
 from vcproxy.core.node_events import Look
@@ -19,6 +18,7 @@ from vcproxy.core.nodes import Chosen
 from vcproxy.core.plan import Forward, Identity, Pairs, Position, Watch
 from vcproxy.core.printers import Form, Object
 from vcproxy.core.request import ApiRequest, render_query, resource_path
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.host import answers, replies
 from vcproxy.host.answers import HostRefusal

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import bodies
-from vcproxy.core.fields import Scope, text_down
+from vcproxy.core.fields_texts import text_down
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.http import Call, Headers, Reply
 from vcproxy.core.media import Codec
+from vcproxy.core.scope import Scope
 from vcproxy.host.answers import HostRefusal
 
 GZIP_FROM: Final = 128 * 1024

@@ -6,13 +6,13 @@ from typing import Final
 import msgspec
 
 from vcproxy.core import bodies, media, printers, shadow, status
-from vcproxy.core.fields import Scope
 from vcproxy.core.fields_shadow import SHADOW_VERSION
 from vcproxy.core.http import Call, Reply, single
 from vcproxy.core.media import Codec
 from vcproxy.core.names import SYSTEM_NAMESPACE, VirtualName
 from vcproxy.core.plan import Identity, Pairs, Shadow, Watch
 from vcproxy.core.printers import Form, Object
+from vcproxy.core.scope import Scope
 from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import replies
 from vcproxy.host.answers import HostRefusal

@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from vcproxy.core import bodies, guard, media, patches, printers, protobuf, selectors, shadow, status
-from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.http import Call, Headers, Reply, single
 from vcproxy.core.kinds import Kind
@@ -23,6 +22,7 @@ from vcproxy.core.patches import PatchType
 from vcproxy.core.plan import Identity, Pairs, Shadow
 from vcproxy.core.printers import Object
 from vcproxy.core.request import ApiRequest, render_query
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.host import answers, replies
 from vcproxy.host.answers import HostRefusal

@@ -14,11 +14,11 @@ import msgspec
 
 from vcproxy.core import events, status
 from vcproxy.core.content import Content, Wish
-from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.kinds import Exposure, Kind
 from vcproxy.core.names import VirtualName
 from vcproxy.core.node_events import Look
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.host.audience import Watcher
 from vcproxy.host.backfill import Backfill

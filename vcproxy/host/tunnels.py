@@ -12,10 +12,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from vcproxy.core import plan, status
-from vcproxy.core.fields import Scope
 from vcproxy.core.hosting import HostResponse, Tunnels
 from vcproxy.core.http import Call, Headers, Pipe, Reply, single
 from vcproxy.core.plan import Identity
+from vcproxy.core.scope import Scope
 from vcproxy.host import answers, replies
 from vcproxy.host.forward import HostStream
 from vcproxy.host.identity import Exchange

@@ -16,12 +16,13 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from vcproxy.core import apis, bodies, content, events, objects, plan, private, selectors, status
-from vcproxy.core.fields import Lens, Scope
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostResponse
 from vcproxy.core.kinds import Exposure, Kind
+from vcproxy.core.lens import Lens
 from vcproxy.core.names import VirtualName, up
 from vcproxy.core.plan import Pairs
+from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import answers

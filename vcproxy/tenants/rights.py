@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 from vcproxy.core import grants, rbac_defaults, shadow
-from vcproxy.core.fields import Scope
 from vcproxy.core.fields_shadow import SHADOW
 from vcproxy.core.grants import Grant
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.kinds import TABLE, Kind
 from vcproxy.core.names import SYSTEM_NAMESPACE, TenantId, VirtualName, tenant_id, up
 from vcproxy.core.rbac import Policy
+from vcproxy.core.scope import Scope
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
 from vcproxy.tenants.reflector import Reflector, Timing

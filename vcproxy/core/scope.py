@@ -1,0 +1,35 @@
+"""What lenses know of a tenant at one moment."""
+
+from collections.abc import Collection
+
+import msgspec
+
+from vcproxy.core.apis import NONE, OwnApis
+from vcproxy.core.exported import NOTHING, Exports
+from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.nodes import Sight
+from vcproxy.core.view import ClassLists, Defaults
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What lenses know of a tenant. `learned` takes up host names that were met, so that free text can be mapped.
+
+    `full` is False while a patch is rewritten: then nothing is added that the patch does not name. `apis` are the
+    kinds that the tenant defined, `nodes` what it may see of the provider's, `writable` the kinds of
+    `core.kinds.GUARDED` that it may write.
+    """
+
+    tenant: TenantId
+    user: str = ""
+    classes: ClassLists = ClassLists()
+    namespaces: Collection[VirtualName] = frozenset()
+    learned: set[str] = msgspec.field(default_factory=set)
+    host_ca: str = ""
+    tenant_ca: str = ""
+    full: bool = True
+    apis: OwnApis = NONE
+    host_audiences: frozenset[str] = frozenset()
+    exports: Exports = NOTHING
+    nodes: Sight = Sight()
+    writable: frozenset[str] = frozenset()
+    defaults: Defaults = Defaults()
