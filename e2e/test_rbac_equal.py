@@ -17,7 +17,8 @@ import pytest
 from e2e.clients.followers import Access, Requests
 from e2e.cluster.host import Host
 from vcproxy.core import escalation, rbac_defaults
-from vcproxy.core.rbac import Attributes, Policy, Rule, User
+from vcproxy.core.rbac import Attributes, Rule, User
+from vcproxy.core.rbac_policy import Policy
 from vcproxy.core.status import ApiError
 
 GROUP: Final = "rbac.authorization.k8s.io"

@@ -4,7 +4,7 @@ from typing import Any
 
 from vcproxy.core import rbac_defaults
 from vcproxy.core.names import TenantId
-from vcproxy.core.rbac import Policy
+from vcproxy.core.rbac_policy import Policy
 
 
 class KeptPolicies:

@@ -13,7 +13,8 @@ from vcproxy.access.rights import CallerRights
 from vcproxy.core import rbac_defaults
 from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
-from vcproxy.core.rbac import GROUP, Attributes, Policy
+from vcproxy.core.rbac import GROUP, Attributes
+from vcproxy.core.rbac_policy import Policy
 
 QUESTIONS: Final = 20_000
 TENANTS: Final = 1000

@@ -6,7 +6,8 @@ import pytest
 
 from vcproxy.core import rbac_defaults, review_forms
 from vcproxy.core.access_reviews import review
-from vcproxy.core.rbac import Policy, User
+from vcproxy.core.rbac import User
+from vcproxy.core.rbac_policy import Policy
 from vcproxy.core.status import ApiError
 
 ANN = User("ann", ("tenant:admin", "system:authenticated"))

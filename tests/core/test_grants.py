@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from vcproxy.core import grants, rbac_defaults
 from vcproxy.core.grants import Grant, Right
-from vcproxy.core.rbac import Attributes, Policy, User
+from vcproxy.core.rbac import Attributes, User
+from vcproxy.core.rbac_policy import Policy
 
 NAMES = st.lists(st.sampled_from(["ann", "bob", "dev"]), max_size=3, unique=True).map(tuple)
 SPACES = st.none() | st.lists(st.sampled_from(["web", "db"]), max_size=2, unique=True).map(tuple)

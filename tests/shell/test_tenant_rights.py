@@ -5,7 +5,8 @@ from typing import Any
 from tests.shell.fakehost import Scripted, json_answer
 from vcproxy.core.grants import Grant
 from vcproxy.core.names import TenantId
-from vcproxy.core.rbac import Attributes, Policy, User
+from vcproxy.core.rbac import Attributes, User
+from vcproxy.core.rbac_policy import Policy
 from vcproxy.tenants import rights
 from vcproxy.tenants.hostapi import HostApi
 from vcproxy.tenants.mirror import Mirror

@@ -11,7 +11,8 @@ from vcproxy.core import escalation, grants, rbac_defaults
 from vcproxy.core.caller import Caller, all_groups
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId
-from vcproxy.core.rbac import Attributes, Policy, User
+from vcproxy.core.rbac import Attributes, User
+from vcproxy.core.rbac_policy import Policy
 
 Object = dict[str, Any]
 

@@ -10,7 +10,8 @@ from vcproxy.cli.session import TENANT, Access, access_options, get_tenant, tena
 from vcproxy.core import grants, kinds, rbac_defaults, shadow
 from vcproxy.core.grants import EVERYWHERE, Grant, Right
 from vcproxy.core.names import TenantId, VirtualName
-from vcproxy.core.rbac import Attributes, Holder
+from vcproxy.core.rbac import Attributes
+from vcproxy.core.rbac_bindings import Holder
 from vcproxy.tenants import rights
 from vcproxy.tenants.hostapi import HostApi, HostError
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from vcproxy.core import status
-from vcproxy.core.rbac import Attributes, Policy, Rule, User
+from vcproxy.core.rbac import Attributes, Rule, User
+from vcproxy.core.rbac_policy import Policy
 from vcproxy.core.review_forms import Form
 from vcproxy.core.review_selectors import (
     Problem,

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.core import status
-from vcproxy.core.rbac import ALL, GROUP, MASTERS, Attributes, Policy, Rule, User, quoted
+from vcproxy.core.rbac import ALL, GROUP, MASTERS, Attributes, Rule, User, quoted
+from vcproxy.core.rbac_policy import Policy
 
 Object = dict[str, Any]
 _EVERYTHING: Final = (Rule((ALL,), (ALL,), (ALL,)), Rule((ALL,), urls=(ALL,)))

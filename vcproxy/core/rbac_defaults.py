@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.core.rbac import GROUP, Policy
+from vcproxy.core.rbac import GROUP
+from vcproxy.core.rbac_policy import Policy
 
 Object = dict[str, Any]
 VERSION: Final = f"{GROUP}/v1"

@@ -33,7 +33,8 @@ from vcproxy.core.http import Call, Reply, single
 from vcproxy.core.media import Codec
 from vcproxy.core.names import RESERVED_PREFIX, TenantId, VirtualName, up
 from vcproxy.core.plan import Document
-from vcproxy.core.rbac import Policy, User
+from vcproxy.core.rbac import User
+from vcproxy.core.rbac_policy import Policy
 from vcproxy.core.request import ApiRequest
 from vcproxy.core.review_forms import Form
 from vcproxy.core.status import ApiError

@@ -15,7 +15,7 @@ from vcproxy.core.grants import Grant
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.kinds import TABLE, Kind
 from vcproxy.core.names import SYSTEM_NAMESPACE, TenantId, VirtualName, tenant_id, up
-from vcproxy.core.rbac import Policy
+from vcproxy.core.rbac_policy import Policy
 from vcproxy.core.scope import Scope
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
