@@ -15,12 +15,13 @@ from vcproxy.access.rights import CallerRights, Policies
 from vcproxy.access.sealing import Sealer
 from vcproxy.core import addressing, guard, http, plan, request, status
 from vcproxy.core.caller import Caller
+from vcproxy.core.documents import Document
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.hosting import Tunnels, Upstream
 from vcproxy.core.http import Call, Reply
-from vcproxy.core.names import HostName, TenantId, VirtualName, down
+from vcproxy.core.names import HostName, TenantId, VirtualName, down, possible_namespace
 from vcproxy.core.nodes import Sight
-from vcproxy.core.plan import Answer, Deny, Document, Forward, Plan, Position
+from vcproxy.core.plan import Answer, Deny, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
@@ -249,7 +250,7 @@ class Flow:
         namespaces: Collection[VirtualName] = view.namespaces
         infos: dict[str, NamespaceInfo] = {}  # an alias that is called costs more than all the rest here
         name = VirtualName(asked.name if asked.resource == "namespaces" else asked.namespace)
-        if name and name not in view.namespaces and plan.possible_namespace(name, view.id):
+        if name and name not in view.namespaces and possible_namespace(name, view.id):
             info = await self._registry.namespace(view.id, name, self._settings.host_timeout)
             if info is not None:
                 infos[name] = info

@@ -48,6 +48,12 @@ def namespace_limit(tenant: TenantId) -> int:
     return DNS_LABEL_LIMIT - len(tenant) - 1
 
 
+def possible_namespace(name: str, tenant: TenantId) -> bool:
+    """Whether a namespace of that name could exist: a DNS label (RFC 1123) that is short enough once prefixed."""
+    plain = name.isascii() and name.replace("-", "a").isalnum() and name == name.lower()
+    return plain and name[0] != "-" != name[-1] and len(up(tenant, VirtualName(name))) <= DNS_LABEL_LIMIT
+
+
 def system_namespace(tenant: TenantId) -> HostName:
     """The host namespace that holds what vcproxy keeps for a tenant; invisible to it."""
     return up(tenant, SYSTEM_NAMESPACE)

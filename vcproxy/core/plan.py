@@ -9,26 +9,18 @@ from typing import Final
 
 import msgspec
 
-from vcproxy.core import kinds, private, requirements, selectors, status, tokenrequests
-from vcproxy.core.apis import DEFINITIONS, OwnApis, host_group
-from vcproxy.core.exported import Exports
-from vcproxy.core.fields_groups import DEFINITION
+from vcproxy.core import kinds, parameters, private, selectors, status, tokenrequests
+from vcproxy.core.apis import host_group
+from vcproxy.core.documents import Document, document_of
 from vcproxy.core.kinds import Kind
-from vcproxy.core.names import (
-    DNS_LABEL_LIMIT,
-    PROTECTED_NAMESPACES,
-    SYSTEM_NAMESPACE,
-    HostName,
-    TenantId,
-    VirtualName,
-    up,
-)
+from vcproxy.core.names import PROTECTED_NAMESPACES, SYSTEM_NAMESPACE, HostName, VirtualName, up
 from vcproxy.core.nodes import Chosen
+from vcproxy.core.parameters import DELETE, PARAMETERS, SELECTORS, TUNNELS, Pairs, chosen, query_up
 from vcproxy.core.request import ApiRequest, render_query, resource_path
+from vcproxy.core.routing import row_of
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError, Status
-
-Pairs = tuple[tuple[str, str], ...]
+from vcproxy.core.targets import host_name
 
 
 class Identity(Enum):
@@ -43,19 +35,6 @@ class BodyUse(Enum):
     OBJECT = "object"
     PATCH = "patch"
     OPTIONS = "options"
-
-
-class Document(Enum):
-    """What the proxy answers by itself."""
-
-    DISCOVERY = "discovery"
-    OPENAPI = "openapi"
-    VERSION = "version"
-    HEALTH = "health"
-    PATHS = "paths"
-    REVIEW = "review"
-    ISSUER = "issuer"
-    ISSUER_KEYS = "issuer-keys"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -178,40 +157,6 @@ class Shadow(msgspec.Struct, frozen=True, tag=True):
 
 Plan = Deny | Answer | Forward | List | Watch | Tunnel | Proxy | Shadow
 
-_WRITE: Final = ("dryRun", "fieldManager", "fieldValidation")
-_LIST: Final = ("limit", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "includeObject")
-_WATCH: Final = (*_LIST[1:], "allowWatchBookmarks", "sendInitialEvents")
-_DELETE: Final = ("dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy")
-_LOG: Final = (
-    "container",
-    "follow",
-    "insecureSkipTLSVerifyBackend",
-    "limitBytes",
-    "previous",
-    "sinceSeconds",
-    "sinceTime",
-    "stream",
-    "tailLines",
-    "timestamps",
-)
-_TUNNELS: Final = {
-    "attach": ("command", "container", "stderr", "stdin", "stdout", "tty"),
-    "exec": ("command", "container", "stderr", "stdin", "stdout", "tty"),
-    "portforward": ("ports",),
-}
-"""Subresources that switch protocols, with the query parameters that pass."""
-PARAMETERS: Final = {
-    "get": ("resourceVersion", "includeObject"),
-    "list": _LIST,
-    "watch": _WATCH,
-    "create": _WRITE,
-    "update": _WRITE,
-    "patch": (*_WRITE, "force"),
-    "delete": _DELETE,
-    "deletecollection": (*_DELETE, *_LIST),
-}
-"""Query parameters that pass, by verb; selectors and `continue` are rendered anew, everything else is dropped."""
-
 _BODY: Final = {
     "create": BodyUse.OBJECT,
     "update": BodyUse.OBJECT,
@@ -227,14 +172,6 @@ _SUBRESOURCE_KINDS: Final = {
     "token": tokenrequests.KIND,
 }
 NAMESPACES: Final = ("", "namespaces")
-_SELECTORS: Final = ("fieldSelector", "labelSelector")
-_SELECTING: Final = frozenset({"list", "watch", "deletecollection"})
-_HEALTH: Final = ("/healthz", "/livez", "/readyz")
-ISSUER_PATHS: Final = {
-    "/.well-known/openid-configuration": Document.ISSUER,
-    "/openid/v1/jwks": Document.ISSUER_KEYS,
-}
-"""Where an API server tells of the issuer of ServiceAccount tokens (KEP-1393)."""
 
 
 def decide(
@@ -247,7 +184,7 @@ def decide(
     try:
         if not request.is_resource:
             return _document(request)
-        row = _row(request, versions, scope.apis, scope.exports)
+        row = row_of(request, versions, scope.apis, scope.exports)
         if row.exposure is kinds.Exposure.VIRTUAL:
             return Answer(Document.REVIEW)
         if row.exposure is kinds.Exposure.SHADOW:
@@ -267,82 +204,12 @@ def decide(
 
 def _document(request: ApiRequest) -> Plan:
     path = request.path
-    document = _document_of(path)
+    document = document_of(path)
     if document is None:
         raise status.no_such_path()
     if request.method != "GET":
         raise status.method_not_allowed()
     return Answer(document)
-
-
-def _document_of(path: str) -> Document | None:
-    if path in ("/api", "/apis") or (path.startswith(("/api/", "/apis/")) and path.count("/") <= 3):
-        return Document.DISCOVERY
-    if path in ("/openapi/v2", "/openapi/v3") or path.startswith("/openapi/v3/"):
-        return Document.OPENAPI
-    if path == "/version":
-        return Document.VERSION
-    if path.startswith(_HEALTH) and path.rstrip("/").split("/")[1] in [at[1:] for at in _HEALTH]:
-        return Document.HEALTH
-    return Document.PATHS if path == "/" else ISSUER_PATHS.get(path)
-
-
-def _row(request: ApiRequest, versions: frozenset[tuple[str, str]], own: OwnApis, exports: Exports) -> Kind:
-    """The row of what is asked for; 404 for what is hidden or at the wrong scope, 405 for a verb that it lacks."""
-    row = kinds.find(request.group, request.resource) or exports.find(request.group, request.resource)
-    served = (request.group, request.version) in versions
-    if row is None:
-        row = own.find(request.group, request.resource)
-        served = own.serves(request.group, request.version, request.resource)
-    if row is None or not served:
-        raise status.no_such_path()
-    if request.subresource:
-        if request.subresource in row.hidden_subresources or request.subresource not in row.subresources:
-            raise status.no_such_path()
-        verbs = row.subresources[request.subresource]
-    else:
-        verbs = row.verbs
-    if request.namespace and not row.namespaced:
-        raise status.no_such_path()
-    if row.namespaced and not request.namespace and request.name:
-        raise status.no_such_path()
-    _check_verb(request, row, verbs)
-    return row
-
-
-def _check_verb(request: ApiRequest, row: Kind, verbs: frozenset[str]) -> None:
-    everywhere = row.namespaced and not request.namespace
-    if request.verb not in verbs or (everywhere and request.verb not in ("list", "watch")):
-        raise status.method_not_allowed()
-    if request.verb in ("update", "patch", "get", "delete") and not request.name:
-        raise status.method_not_allowed()
-    if request.verb == "create" and request.name and not request.subresource:
-        raise status.method_not_allowed()
-
-
-def query_up(request: ApiRequest, row: Kind, scope: Scope) -> Pairs:
-    """The query for the host: parameters of the verb that may pass, and the selectors, rewritten."""
-    verb = request.verb
-    allowed = _LOG if request.subresource == "log" else PARAMETERS[verb]
-    pairs = [(key, value) for key, value in request.query if key in allowed]
-    if row.exposure in (kinds.Exposure.PRIVATE, kinds.Exposure.OWN):  # rows are looked at once more by their metadata
-        pairs = [pair for pair in pairs if pair[0] != "includeObject"]
-    if verb in _SELECTING:
-        fields = selectors.fields_up(_field_selector(request), row, scope)
-        pairs.append(("labelSelector", selectors.labels_up(request.parameter("labelSelector"), row, scope)))
-        pairs += [("fieldSelector", fields)] if fields else []
-    if verb == "watch":
-        pairs.append(("watch", "true"))
-    return tuple(pairs)
-
-
-def _field_selector(request: ApiRequest) -> str | None:
-    """The field selector; the deprecated `/watch/.../<name>` path is a selector on the name."""
-    text = request.parameter("fieldSelector")
-    if request.verb == "watch" and request.name:
-        named = requirements.FieldTerm("metadata.name", "=", request.name).render()
-        return f"{text},{named}" if text else named
-    return text
 
 
 def _namespace(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
@@ -377,22 +244,11 @@ def _private(request: ApiRequest, row: Kind, scope: Scope, position: Position | 
     if private.beside(row, scope):
         # a server may give all at once (https://kubernetes.io/docs/reference/using-api/api-concepts/)
         query = tuple(pair for pair in query if pair[0] != "limit")
-    beside = _beside(request, row, scope, query)
+    beside = parameters.beside(request, row, scope, query)
     if verb == "watch":
         return Watch(row, request.version, query, Identity.READER, beside=beside)
     plan = _forward(request, row, scope, _continued(query, position), Identity.READER)
     return msgspec.structs.replace(plan, beside=beside)
-
-
-def _beside(request: ApiRequest, row: Kind, scope: Scope, query: Pairs) -> tuple[Pairs, ...]:
-    """The queries for what stands beside the tenant's own objects: each with the client's selectors."""
-    rest = tuple(pair for pair in query if pair[0] not in _SELECTORS)
-    fields, found = dict(query).get("fieldSelector", ""), []
-    for owner, named in private.beside(row, scope):
-        labels = selectors.labels_up(request.parameter("labelSelector"), row, scope, owner)
-        field = ",".join(one for one in (fields, named) if one)
-        found.append((*rest, ("labelSelector", labels), *((("fieldSelector", field),) if field else ())))
-    return tuple(found)
 
 
 def _shared(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
@@ -402,20 +258,14 @@ def _shared(request: ApiRequest, row: Kind, scope: Scope, position: Position | N
         message = f"{what} is forbidden: {row.resource} are the provider's of this cluster and can only be read"
         raise status.forbidden(message, row.group, row.resource, request.name)
     if request.verb != "get":
-        Chosen.of(row.key, _chosen(request))
+        Chosen.of(row.key, chosen(request))
     query = tuple(pair for pair in request.query if pair[0] in PARAMETERS[request.verb])
     if request.verb == "watch":
-        return Watch(row, request.version, (*query, *_chosen(request), ("watch", "true")), Identity.READER)
+        return Watch(row, request.version, (*query, *chosen(request), ("watch", "true")), Identity.READER)
     query = tuple(pair for pair in query if pair[0] != "includeObject")  # forms are made of whole objects
     if request.verb == "list":
-        query = (*query, *selectors.nodes_up(dict(_chosen(request)), row, scope))
+        query = (*query, *selectors.nodes_up(dict(chosen(request)), row, scope))
     return _forward(request, row, scope, _continued(query, position), Identity.READER)
-
-
-def _chosen(request: ApiRequest) -> Pairs:
-    """The selectors of a watch, as the tenant wrote them; an empty one is none."""
-    pairs = ("labelSelector", request.parameter("labelSelector")), ("fieldSelector", _field_selector(request))
-    return tuple((key, text) for key, text in pairs if text)
 
 
 def _own_group(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
@@ -436,13 +286,13 @@ def _connected(request: ApiRequest, row: Kind, scope: Scope) -> Tunnel | Proxy:
     if request.subresource == "proxy":
         shown = resource_path(request.group, request.version, row.resource, request.namespace, *where[2:])
         return Proxy(row, request.method, path, request.tail, request.query, namespace, shown)
-    allowed = _TUNNELS[request.subresource]
+    allowed = TUNNELS[request.subresource]
     query = tuple(pair for pair in request.query if pair[0] in allowed)
     return Tunnel(row, request.method, path, query, namespace)
 
 
 def _namespaced(request: ApiRequest, row: Kind, scope: Scope, position: Position | None) -> Plan:
-    if request.subresource == "proxy" or request.subresource in _TUNNELS:
+    if request.subresource == "proxy" or request.subresource in TUNNELS:
         return _connected(request, row, scope)
     query = query_up(request, row, scope)
     if not request.namespace:
@@ -468,7 +318,7 @@ def _shadow(request: ApiRequest, row: Kind, scope: Scope) -> Plan:
     if absent and request.name:
         raise status.not_found(row.group, row.resource, request.name)
     names = None if everywhere else (namespace,)
-    query = tuple(pair for pair in request.query if pair[0] in (*PARAMETERS[request.verb], *_SELECTORS))
+    query = tuple(pair for pair in request.query if pair[0] in (*PARAMETERS[request.verb], *SELECTORS))
     return Shadow(row, request.verb, request.name, query, names, absent)
 
 
@@ -486,7 +336,7 @@ def _absent(request: ApiRequest, row: Kind, scope: Scope, query: Pairs) -> Plan:
     if verb == "watch":
         return Watch(row, request.version, query, Identity.TENANT, (namespace,))
     if verb in ("list", "deletecollection"):
-        nothing = tuple(pair for pair in query if pair[0] not in ("labelSelector", "fieldSelector", *_DELETE))
+        nothing = tuple(pair for pair in query if pair[0] not in ("labelSelector", "fieldSelector", *DELETE))
         empty = (*nothing, ("labelSelector", selectors.NOTHING))
         here = msgspec.structs.replace(request, method="GET", verb="list", namespace="default")
         return _forward(here, row, scope, empty, Identity.TENANT)
@@ -501,7 +351,7 @@ def _continued(query: Pairs, position: Position | None) -> Pairs:
 
 def _forward(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, identity: Identity) -> Forward:
     namespace = up(scope.tenant, VirtualName(request.namespace)) if request.namespace else HostName("")
-    name = _host_name(row, scope, request.name)
+    name = host_name(row, scope, request.name)
     group = host_group(row, scope.tenant)
     path = resource_path(group, request.version, row.resource, namespace, name, request.subresource)
     return Forward(
@@ -516,26 +366,3 @@ def _forward(request: ApiRequest, row: Kind, scope: Scope, query: Pairs, identit
         stream=request.subresource == "log",
         name=request.name,
     )
-
-
-def _host_name(row: Kind, scope: Scope, name: str) -> str:
-    """The name that an object has on the host: of cluster scope it carries the prefix, if its group does not."""
-    if row.exposure is not kinds.Exposure.PRIVATE or not name:
-        return name
-    if row.key == DEFINITIONS:
-        return str(DEFINITION.up(name, scope))
-    return private.host_name(row, scope, name)
-
-
-def namespace_target(plan: List | Watch, tenant: TenantId, namespace: VirtualName | None, query: Pairs) -> str:
-    """The host's path and query of one part of a list or watch; None is the whole of a cluster-scoped kind."""
-    host = up(tenant, namespace) if namespace is not None else HostName("")
-    return resource_path(host_group(plan.row, tenant), plan.version, plan.row.resource, host) + render_query(
-        list(query)
-    )
-
-
-def possible_namespace(name: str, tenant: TenantId) -> bool:
-    """Whether a namespace of that name could exist: a DNS label (RFC 1123) that is short enough once prefixed."""
-    plain = name.isascii() and name.replace("-", "a").isalnum() and name == name.lower()
-    return plain and name[0] != "-" != name[-1] and len(up(tenant, VirtualName(name))) <= DNS_LABEL_LIMIT

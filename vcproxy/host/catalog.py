@@ -18,7 +18,6 @@ from vcproxy.core import (
     openapi,
     openapi_own,
     openapi_protobuf,
-    plan,
     protobuf,
     review_forms,
     reviews,
@@ -27,12 +26,12 @@ from vcproxy.core import (
 )
 from vcproxy.core.apis import OwnApis, group_discovery
 from vcproxy.core.caller import Caller
+from vcproxy.core.documents import ISSUER_PATHS, Document
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.hosting import HostRequest, Upstream
 from vcproxy.core.http import Call, Reply, single
 from vcproxy.core.media import Codec
 from vcproxy.core.names import RESERVED_PREFIX, TenantId, VirtualName, up
-from vcproxy.core.plan import Document
 from vcproxy.core.rbac import User
 from vcproxy.core.rbac_policy import Policy
 from vcproxy.core.request import ApiRequest
@@ -50,7 +49,7 @@ OPENAPI_KEPT: Final = 64
 ISSUER_KEPT: Final = "public, max-age=3600"
 """For how long clients may keep the issuer's documents: the API server's own hour."""
 _PATHS: Final = (
-    *plan.ISSUER_PATHS,
+    *ISSUER_PATHS,
     "/api",
     "/apis",
     "/healthz",

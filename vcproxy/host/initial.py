@@ -10,6 +10,7 @@ from vcproxy.core.content import Content
 from vcproxy.core.names import VirtualName
 from vcproxy.core.plan import Identity
 from vcproxy.core.scope import Scope
+from vcproxy.core.targets import namespace_target
 from vcproxy.host import answers
 from vcproxy.host.identity import Exchange
 from vcproxy.host.lists import ListReader
@@ -73,7 +74,7 @@ async def _namespaced(
 async def _private(exchange: Exchange, scope: Scope, wanted: plan.Watch, content: Content) -> dict[str, Any]:
     """Objects of the cluster that carry the owner's label; looked at once more."""
     selector = dict(wanted.query)["labelSelector"]
-    target = plan.namespace_target(wanted, scope.tenant, None, (("labelSelector", selector),))
+    target = namespace_target(wanted.row, wanted.version, scope.tenant, None, (("labelSelector", selector),))
     response = await exchange.send("GET", target, Identity.READER, headers=(("Accept", content.list_accept),))
     try:
         if response.status != 200:

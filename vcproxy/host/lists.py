@@ -12,9 +12,11 @@ import msgspec
 
 from vcproxy.core import partial, plan
 from vcproxy.core.names import VirtualName, up
+from vcproxy.core.parameters import Pairs
 from vcproxy.core.partial import Answer
-from vcproxy.core.plan import Identity, Pairs, Position
+from vcproxy.core.plan import Identity, Position
 from vcproxy.core.scope import Scope
+from vcproxy.core.targets import namespace_target
 from vcproxy.host import answers
 from vcproxy.host.identity import Exchange
 
@@ -79,7 +81,7 @@ class ListReader:
 
     async def _part(self, wanted: plan.List, namespace: VirtualName, query: Pairs) -> Answer | None:
         """The part of one namespace, rewritten; None where the namespace went away in the meantime."""
-        target = plan.namespace_target(wanted, self._scope.tenant, namespace, query)
+        target = namespace_target(wanted.row, wanted.version, self._scope.tenant, namespace, query)
         response = await self._exchange.send(
             "GET",
             target,

@@ -15,7 +15,8 @@ from vcproxy.core.http import Call, Feed, Reply, single
 from vcproxy.core.kinds import Kind
 from vcproxy.core.node_events import Look
 from vcproxy.core.nodes import Chosen
-from vcproxy.core.plan import Forward, Identity, Pairs, Position, Watch
+from vcproxy.core.parameters import Pairs
+from vcproxy.core.plan import Forward, Identity, Position, Watch
 from vcproxy.core.printers import Form, Object
 from vcproxy.core.request import ApiRequest, render_query, resource_path
 from vcproxy.core.scope import Scope

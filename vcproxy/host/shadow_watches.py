@@ -10,7 +10,8 @@ from vcproxy.core.fields_shadow import SHADOW_VERSION
 from vcproxy.core.http import Call, Reply, single
 from vcproxy.core.media import Codec
 from vcproxy.core.names import SYSTEM_NAMESPACE, VirtualName
-from vcproxy.core.plan import Identity, Pairs, Shadow, Watch
+from vcproxy.core.parameters import Pairs
+from vcproxy.core.plan import Identity, Shadow, Watch
 from vcproxy.core.printers import Form, Object
 from vcproxy.core.scope import Scope
 from vcproxy.core.view import ClassLists, NamespaceInfo

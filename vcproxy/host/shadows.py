@@ -18,8 +18,9 @@ from vcproxy.core.http import Call, Headers, Reply, single
 from vcproxy.core.kinds import Kind
 from vcproxy.core.media import Codec
 from vcproxy.core.names import VirtualName, up
+from vcproxy.core.parameters import Pairs
 from vcproxy.core.patches import PatchType
-from vcproxy.core.plan import Identity, Pairs, Shadow
+from vcproxy.core.plan import Identity, Shadow
 from vcproxy.core.printers import Object
 from vcproxy.core.request import ApiRequest, render_query
 from vcproxy.core.scope import Scope

@@ -21,9 +21,10 @@ from vcproxy.core.hosting import HostResponse
 from vcproxy.core.kinds import Exposure, Kind
 from vcproxy.core.lens import Lens
 from vcproxy.core.names import VirtualName, up
-from vcproxy.core.plan import Pairs
+from vcproxy.core.parameters import Pairs
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
+from vcproxy.core.targets import namespace_target
 from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import answers
 from vcproxy.host.answers import HostRefusal
@@ -168,7 +169,13 @@ class WatchStream:
         """The host's answer for one part, with code 200; None where the namespace went away in the meantime."""
         response = await self._exchange.send(
             "GET",
-            plan.namespace_target(self._wanted, self._scope.tenant, None if isinstance(part, int) else part, query),
+            namespace_target(
+                self._wanted.row,
+                self._wanted.version,
+                self._scope.tenant,
+                None if isinstance(part, int) else part,
+                query,
+            ),
             self._wanted.identity,
             headers=(("Accept", self._accept),),
             namespace="" if isinstance(part, int) else up(self._scope.tenant, part),
