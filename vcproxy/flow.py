@@ -158,7 +158,8 @@ class Flow:
             position = self._position(asked, view.id)
             decided = plan.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__
-            return await self._carry_out(decided, asked, call, caller, rights, view, scope, ages)
+            valid: Callable[[], bool] = lambda: self._still_valid(credential, caller)  # noqa: E731
+            return await self._carry_out(decided, asked, call, caller, rights, view, scope, ages, valid)
 
     async def _carry_out(
         self,
@@ -170,6 +171,7 @@ class Flow:
         view: TenantView,
         scope: Scope,
         ages: Callable[[str], float | None],
+        valid: Callable[[], bool],
     ) -> Reply:
         """7. rewrite the body, 8. send it as the tenant, 9. rewrite the answer by what it is."""
         exchange = Exchange(
@@ -185,12 +187,12 @@ class Flow:
             case Answer(document=document):
                 return await self._catalog.answer(document, asked, call, view)
             case plan.Tunnel() | plan.Proxy():
-                return await self._connect(decided, exchange, scope, call, caller)
+                return await self._connect(decided, exchange, scope, call, valid)
         seal: Callable[[Position], str] = lambda at: self._seal(asked, view.id, at)  # noqa: E731
         dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._kept, self._settings.body_limit, self._clock)
         watching = Watching(
             lambda: self._changes(view),
-            valid=lambda: self._still_valid(call, caller),
+            valid=valid,
             hold=lambda taking: (self._limits.take if taking else self._limits.give)("watches", view.id),
         )
         match decided:
@@ -204,10 +206,10 @@ class Flow:
                 return await dispatcher.shadow(decided, asked, call, rights, watching)
 
     async def _connect(
-        self, decided: plan.Tunnel | plan.Proxy, exchange: Exchange, scope: Scope, call: Call, caller: Caller
+        self, decided: plan.Tunnel | plan.Proxy, exchange: Exchange, scope: Scope, call: Call, valid: Callable[[], bool]
     ) -> Reply:
         """The way to a pod or service itself."""
-        connector = Connector(exchange, scope, self._tunnels, self._opened, lambda: self._still_valid(call, caller))
+        connector = Connector(exchange, scope, self._tunnels, self._opened, valid)
         try:
             if isinstance(decided, plan.Tunnel):
                 return await connector.tunnel(decided, call)
@@ -299,10 +301,9 @@ class Flow:
     def _seal(self, asked: ApiRequest, tenant: TenantId, position: Position) -> str:
         return self._sealer.seal(tenant, _purpose(asked), msgspec.json.encode(position))
 
-    def _still_valid(self, call: Call, caller: Caller) -> bool:
+    def _still_valid(self, credential: Credential, caller: Caller) -> bool:
         """Whether a watch may go on: the token counts and the tenant is active."""
         try:
-            credential, _ = self._credential(call)
             self._active(caller, credential)
         except ApiError:
             return False
