@@ -3,6 +3,7 @@
 import os
 import shutil
 import ssl
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -82,6 +83,16 @@ def nginx(processes: Processes, folder: Path, pki: Path, host: str) -> Target | 
     (own / "nginx.conf").write_text(text)
     command = [program, "-p", str(own), "-c", str(own / "nginx.conf")]
     return _started(processes, Process("nginx", command, folder / "nginx.log"), "nginx", port, pki)
+
+
+def relay(processes: Processes, folder: Path, pki: Path, host: str, watch: str) -> Target:
+    """The least that a watch could cost (e2e.bench.relay), for one target on the host. Raises ProcessError."""
+    (port,) = free_ports(1)
+    name, _, host_port = host.removeprefix("https://").rpartition(":")
+    sides = [word.replace("-", "--", 1) if word.startswith("-") else word for word in _sides(pki)]
+    command = [sys.executable, "-m", "e2e.bench.relay", *sides, "--host", name, "--port", host_port]
+    process = Process("relay", [*command, "--watch", watch, "--listen", str(port)], folder / "relay.log")
+    return _started(processes, process, "relay", port, pki)
 
 
 def _sides(pki: Path) -> list[str]:

@@ -3,6 +3,9 @@
 from functools import partial
 from typing import Final
 
+import msgspec
+
+from e2e.bench import rivals
 from e2e.bench.measure import Sample, Target, median, sample, tried
 from e2e.bench.report import Group, Row, Verdict
 from e2e.bench.requests import missing
@@ -19,6 +22,7 @@ JUDGED: Final = (100, 1000)
 def measure(stage: Stage, rounds: int) -> Group:
     """Watchers on ConfigMaps of one namespace; the writer goes straight to the API server on every way."""
     stage.made("configmap", "watched", "watches")
+    stage = msgspec.structs.replace(stage, targets={**stage.targets, "relay": _relay(stage)})
     rows: list[Row] = []
     verdicts: list[Verdict] = []
     notes = list(missing(stage))
@@ -28,6 +32,8 @@ def measure(stage: Stage, rounds: int) -> Group:
         if watchers in JUDGED and "vcproxy" in found:
             cost = found["vcproxy"].cpu
             verdicts.append(Verdict(f"CPU of a delivered event, {watchers} watchers", cost, LIMIT, " us"))
+            if "relay" in found:
+                notes.append(f"{watchers} watchers: {cost / found['relay'].cpu:.2f} times what the bare relay costs")
     return Group("watchers", "watchers of ConfigMaps", rows, verdicts, notes)
 
 
@@ -47,6 +53,13 @@ def _interleaved(stage: Stage, watchers: int, rounds: int, notes: list[str]) -> 
     medians = {name: median(some) for name, some in found.items()}
     tell(f"{watchers} watchers: " + ", ".join(f"{name} {one.cpu:.1f} us/event" for name, one in medians.items()))
     return medians
+
+
+def _relay(stage: Stage) -> Target:
+    """What is left when nothing is done with an event but telling it."""
+    direct = stage.targets["direct"]
+    target = stage.path(direct, "/configmaps", "watches") + "?watch=1&timeoutSeconds=3600"
+    return rivals.relay(stage.processes, stage.folder, stage.pki, stage.control_plane.url, target)
 
 
 def _command(stage: Stage, target: Target, watchers: int) -> list[str]:
