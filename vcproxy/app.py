@@ -26,7 +26,7 @@ from vcproxy.access.certificates import CertificateSource, Pair
 from vcproxy.access.keys import Keys
 from vcproxy.access.limits import Limits
 from vcproxy.access.sealing import Sealer
-from vcproxy.config import Config
+from vcproxy.config.sections import Config
 from vcproxy.core import kinds, plan, rbac_defaults, request
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId

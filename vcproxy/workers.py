@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from vcproxy.config import Config
+from vcproxy.config.sections import Config
 from vcproxy.observe import logs
 
 log = logging.getLogger(__name__)

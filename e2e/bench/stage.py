@@ -16,7 +16,7 @@ from e2e.cluster.host import BuiltHost
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.processes import Processes
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
-from vcproxy import config
+from vcproxy.config.settings import SETTINGS
 
 SMALL: Final = "/configmaps/small"
 NOT_INSTALLED: Final = "not run: nginx is not installed"
@@ -114,7 +114,7 @@ def settings(known: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
     `known`: the settings of this vcproxy by path, with their units.
     """
-    rows = known if known is not None else {row.path: row.unit for row in config.SETTINGS}
+    rows = known if known is not None else {row.path: row.unit for row in SETTINGS}
     counted = [path for path, unit in rows.items() if path.startswith("limits.") and _counts(str(unit))]
     return {"limits": {path.partition(".")[2]: PLENTY for path in counted}} if counted else {}
 

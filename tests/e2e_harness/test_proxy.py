@@ -7,7 +7,7 @@ import pytest
 from e2e.cluster.host import GivenHost
 from e2e.cluster.network import advertised_address
 from e2e.cluster.proxy import RunningProxy, configuration, random_id
-from vcproxy import config
+from vcproxy.config.document import parse
 from vcproxy.core.names import tenant_id
 
 
@@ -17,7 +17,7 @@ def proxy(tmp_path: Path) -> RunningProxy:
 
 
 def test_the_configuration_is_one_that_vcproxy_takes(proxy: RunningProxy) -> None:
-    read = config.parse(configuration(proxy, {}), proxy.folder)
+    read = parse(configuration(proxy, {}), proxy.folder)
     assert read.listen.address == ("127.0.0.1", proxy.port)
     assert read.listen.public_url == proxy.url
     assert read.operations == ("127.0.0.1", proxy.operations_port)
@@ -25,7 +25,7 @@ def test_the_configuration_is_one_that_vcproxy_takes(proxy: RunningProxy) -> Non
 
 
 def test_settings_of_a_test_go_over_it_section_by_section(proxy: RunningProxy) -> None:
-    read = config.parse(configuration(proxy, {"limits": {"drain": "1s"}, "listen": {"names": ["localhost"]}}))
+    read = parse(configuration(proxy, {"limits": {"drain": "1s"}, "listen": {"names": ["localhost"]}}))
     assert read.limits.drain == 1.0
     assert read.listen.names == ("localhost",)
     assert read.listen.public_url == proxy.url

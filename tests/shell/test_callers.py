@@ -9,18 +9,19 @@ import yaml
 
 from tests.shell.oidcs import entry
 from tests.shell.test_clientcerts import CA, NOW, Tenants, client, der
-from vcproxy import config
 from vcproxy.access.assessing import Assessor
 from vcproxy.access.authenticator import Credential, LiveRevocations
 from vcproxy.access.callers import Callers
 from vcproxy.access.clientcerts import Kept
 from vcproxy.access.trust import TrustError
+from vcproxy.config import document as configuration
+from vcproxy.config.settings import API_VERSION, KIND
 from vcproxy.core import status
 from vcproxy.core.names import TenantId
 from vcproxy.core.status import ApiError
 
 ACME = TenantId("acme")
-HEAD = {"apiVersion": config.API_VERSION, "kind": config.KIND}
+HEAD = {"apiVersion": API_VERSION, "kind": KIND}
 
 
 class NoHost:
@@ -37,7 +38,7 @@ class NoHost:
 
 
 def callers(**settings: str) -> Callers:
-    read = config.parse({**HEAD, "authentication": settings}).authentication
+    read = configuration.parse({**HEAD, "authentication": settings}).authentication
     return Callers(lambda: None, LiveRevocations(), Tenants(), read, NoHost())
 
 
@@ -114,6 +115,6 @@ def test_a_file_of_issuers_is_read_at_the_start_and_refused_whole(tmp_path: Path
 
 @pytest.mark.parametrize("wrong", ["http://x/y", "x", 7, "https://u@x/y", "https://x/y#z"])
 def test_the_webhook_is_asked_over_https_only(wrong: object) -> None:
-    with pytest.raises(config.ConfigErrors, match="https"):
-        config.parse({**HEAD, "authentication": {"webhook": wrong}})
+    with pytest.raises(configuration.ConfigErrors, match="https"):
+        configuration.parse({**HEAD, "authentication": {"webhook": wrong}})
     assert callers(webhook="https://login.example.com/review")

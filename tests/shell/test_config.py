@@ -6,20 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy import config
-from vcproxy.config import ConfigErrors
+from vcproxy.config import document as configuration
+from vcproxy.config.document import ConfigErrors
+from vcproxy.config.settings import API_VERSION, KIND
+from vcproxy.config.values import duration
 
-HEAD = {"apiVersion": config.API_VERSION, "kind": config.KIND}
+HEAD = {"apiVersion": API_VERSION, "kind": KIND}
 
 
 def problems(document: Any) -> list[str]:
     with pytest.raises(ConfigErrors) as errors:
-        config.parse(document)
+        configuration.parse(document)
     return errors.value.problems
 
 
 def test_nothing_but_the_head_is_a_configuration() -> None:
-    found = config.parse(HEAD)
+    found = configuration.parse(HEAD)
     assert found.listen.address == ("0.0.0.0", 8443)
     assert found.tokens.life == 30 * 86400
     assert found.advertise_address is None
@@ -74,28 +76,28 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
 
 @given(st.integers(1, 10**6), st.sampled_from(["s", "m", "h", "d"]))
 def test_durations_are_read_in_their_unit(number: int, unit: str) -> None:
-    assert config.duration(f"{number}{unit}") == number * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    assert duration(f"{number}{unit}") == number * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
 @given(st.text(max_size=10))
 def test_any_text_is_a_duration_or_is_refused(text: str) -> None:
     try:
-        positive = config.duration(text) > 0
+        positive = duration(text) > 0
     except ValueError:
         positive = True
     assert positive
 
 
 def test_every_setting_says_why() -> None:
-    assert all(one["why"] for one in config.shown())
-    assert {one["path"] for one in config.shown(HEAD | {"limits": {"drain": "7s"}}) if one["value"] == "7s"} == {
+    assert all(one["why"] for one in configuration.shown())
+    assert {one["path"] for one in configuration.shown(HEAD | {"limits": {"drain": "7s"}}) if one["value"] == "7s"} == {
         "limits.drain"
     }
 
 
 def test_the_webhook_is_reached_by_url_or_by_service_not_both() -> None:
     service = "vcproxy-system/vcproxy-webhook:443"
-    assert config.parse({**HEAD, "webhook": {"service": service}}).webhook.service == (
+    assert configuration.parse({**HEAD, "webhook": {"service": service}}).webhook.service == (
         "vcproxy-system",
         "vcproxy-webhook",
         443,
@@ -104,4 +106,4 @@ def test_the_webhook_is_reached_by_url_or_by_service_not_both() -> None:
     assert problems({**HEAD, "webhook": both}) == ["webhook.url and webhook.service: give one of them"]
     assert problems({**HEAD, "webhook": {"service": "here"}})
     assert problems({**HEAD, "pods": {"nameserver": "dns.example.com"}})
-    assert config.parse({**HEAD, "pods": {"nameserver": "10.96.0.10"}}).pods.nameserver == "10.96.0.10"
+    assert configuration.parse({**HEAD, "pods": {"nameserver": "10.96.0.10"}}).pods.nameserver == "10.96.0.10"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import yaml
 
-from vcproxy import config
+from vcproxy.config import document as configuration
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def test_the_example_configuration_is_valid() -> None:
-    found = config.load(ROOT / "config" / "configuration.yaml")
+    found = configuration.load(ROOT / "config" / "configuration.yaml")
     assert found.listen.public_url == "https://clusters.example.com:8443"
 
 
@@ -25,7 +25,10 @@ def test_the_deployments_configuration_is_valid() -> None:
         "Service",
         "PodDisruptionBudget",
     ]
-    assert config.parse(yaml.safe_load(documents[0]["data"]["configuration.yaml"])).operations == ("0.0.0.0", 8080)
+    assert configuration.parse(yaml.safe_load(documents[0]["data"]["configuration.yaml"])).operations == (
+        "0.0.0.0",
+        8080,
+    )
 
 
 def test_the_page_of_settings_is_fresh() -> None:

@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from vcproxy import config as configuration
 from vcproxy import workers
-from vcproxy.config import Config
+from vcproxy.config.document import parse
+from vcproxy.config.sections import Config
+from vcproxy.config.settings import API_VERSION, KIND
 from vcproxy.workers import Supervisor, of_worker
 
 FIRST = "first"
 
 
 def example(**log: Any) -> Config:
-    found = configuration.parse({"apiVersion": configuration.API_VERSION, "kind": configuration.KIND})
+    found = parse({"apiVersion": API_VERSION, "kind": KIND})
     return msgspec.structs.replace(found, log=msgspec.structs.replace(found.log, **log))
 
 

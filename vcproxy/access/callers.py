@@ -16,7 +16,7 @@ from vcproxy.access.refresh import Refresher
 from vcproxy.access.reviewing import TokenReviewer
 from vcproxy.access.serviceaccounts import ServiceAccountAuthenticator, Verifier
 from vcproxy.access.webhook import WebhookAuthenticator
-from vcproxy.config import AuthenticationConfig
+from vcproxy.config.sections import AuthenticationConfig
 from vcproxy.core.names import TenantId
 
 log = logging.getLogger(__name__)

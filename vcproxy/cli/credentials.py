@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 import yaml
 
-from vcproxy import config as configuration
 from vcproxy.access.certificates import Pair
 from vcproxy.access.keys import Keys
 from vcproxy.access.records import IssuedToken, TokenRecords, rfc3339, tokens_map_name
@@ -18,6 +17,7 @@ from vcproxy.cli.output import Failure, output_option, show, table
 from vcproxy.cli.private import write_private as write_private
 from vcproxy.cli.recording import change_records, lives
 from vcproxy.cli.session import INSTALLATION, TENANT, Access, access_options, get_tenant
+from vcproxy.config import values
 from vcproxy.core import addressing
 from vcproxy.core.names import TenantId
 from vcproxy.tenants.hostapi import HostApi, path_of
@@ -32,7 +32,7 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return configuration.duration(value)
+            return values.duration(value)
         except ValueError as error:
             self.fail(f"{value!r} {error}".replace(" is ", " is no duration; one is ", 1), param, ctx)
 

@@ -13,7 +13,7 @@ from vcproxy.access.keys import Keys
 from vcproxy.cli.credentials import write_private
 from vcproxy.cli.output import Failure, output_option, show, table
 from vcproxy.cli.session import Access, access_options
-from vcproxy.config import ConfigErrors, load
+from vcproxy.config.document import ConfigErrors, load
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.host.kubeconfig import HostCredentials
 from vcproxy.tenants.hostapi import HostApi

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from vcproxy import config as configuration
 from vcproxy.access.records import TokenRecords, tokens_map_name
 from vcproxy.cli.output import Failure
 from vcproxy.cli.session import INSTALLATION
+from vcproxy.config.settings import SETTINGS
+from vcproxy.config.values import duration
 from vcproxy.core.names import TenantId
 from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
 
@@ -17,10 +18,10 @@ async def lives(api: HostApi) -> tuple[float, float]:
     """The usual and the longest life of what is issued, in seconds, as the running proxy says; else the defaults."""
     info = await api.get(path_of("v1", "configmaps", INSTALLATION, "vcproxy-info"))
     data = (info or {}).get("data") or {}
-    settings = {setting.path: setting.default for setting in configuration.SETTINGS}
+    settings = {setting.path: setting.default for setting in SETTINGS}
     usual = data.get("tokenLife", settings["tokens.life"])
     longest = data.get("longestTokenLife", settings["tokens.longestLife"])
-    return configuration.duration(usual), configuration.duration(longest)
+    return duration(usual), duration(longest)
 
 
 async def change_records(api: HostApi, tenant: TenantId, change: Any) -> TokenRecords:

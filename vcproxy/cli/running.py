@@ -7,10 +7,11 @@ import click
 import yaml
 from click.shell_completion import get_completion_class
 
-from vcproxy import config as configuration
 from vcproxy.cli.output import Failure, output_option, show, table
 from vcproxy.cli.session import TENANT, Access, access_options, get_tenant
-from vcproxy.config import Config, ConfigErrors
+from vcproxy.config import document as configuration
+from vcproxy.config.document import ConfigErrors
+from vcproxy.config.sections import Config
 from vcproxy.core.names import TENANT_LABEL, TenantId
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import TenantView
