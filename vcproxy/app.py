@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -56,6 +57,7 @@ from vcproxy.tenants.hostapi import HostApi, HostError, path_of
 from vcproxy.tenants.manifests import Advertised
 from vcproxy.tenants.registry import Registry
 from vcproxy.tenants.rights import Rights
+from vcproxy.tenants.term import Term
 from vcproxy.tenants.wall import stored
 
 log = logging.getLogger(__name__)
@@ -324,9 +326,9 @@ class Proxy:
     def _controller(self) -> Controller:
         rows = [row for row in map(stored, self._config.exports.served()) if row.namespaced and "list" in row.verbs]
         advertised = self._config.advertise_address
-        return Controller(
+        term = partial(
+            Term,
             self._writer,
-            identity=f"{socket.gethostname()}-{id(self):x}",
             kinds=[(row.group, self._version(row), row.resource) for row in rows],
             advertised=Advertised(*advertised) if advertised else None,
             installed=self._installed(),
@@ -335,6 +337,7 @@ class Proxy:
             authority=_made_authority,
             assess=Assessor(),
         )
+        return Controller(self._writer, identity=f"{socket.gethostname()}-{id(self):x}", term=term)
 
     def _version(self, row: Kind) -> str:
         """The version in which the controller looks at a kind."""

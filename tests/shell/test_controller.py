@@ -12,11 +12,12 @@ from tests.shell.fakehost import FakeHost, refused, until
 from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.names import TENANT_LABEL, TenantId
 from vcproxy.core.status import bad_gateway
-from vcproxy.tenants import bindings, controller
-from vcproxy.tenants.controller import Controller, Term
+from vcproxy.tenants import bindings, removal
+from vcproxy.tenants.controller import Controller
 from vcproxy.tenants.lease import LeaseTiming
 from vcproxy.tenants.manifests import Advertised
 from vcproxy.tenants.reflector import Timing
+from vcproxy.tenants.term import Term
 
 VCPROXY = "/apis/vcproxy.io/v1alpha1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -405,7 +406,7 @@ async def test_a_controller_without_rights_there_binds_itself_for_the_end() -> N
 
 
 async def test_a_deleted_tenant_takes_all_of_its_own_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "REMOVAL_LOOK", 0.01)
+    monkeypatch.setattr(removal, "REMOVAL_LOOK", 0.01)
     monkeypatch.setattr(bindings, "FIRST_LOOK", 0.01)
     host = installed()
     async with running(host):
@@ -449,7 +450,7 @@ async def test_the_last_user_leaves_no_rule_that_means_everybody() -> None:
 
 @pytest.mark.parametrize("after", range(12))
 async def test_a_crash_in_the_middle_of_a_removal_is_gone_on_from(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "REMOVAL_LOOK", 0.01)
+    monkeypatch.setattr(removal, "REMOVAL_LOOK", 0.01)
     monkeypatch.setattr(bindings, "FIRST_LOOK", 0.01)
     host = installed()
     async with running(host):
@@ -514,7 +515,7 @@ async def test_a_controller_leads_works_and_gives_the_lease_back() -> None:
     host = installed()
     tenant(host)
     timing = LeaseTiming(duration=1, renew=0.5, retry=0.01)
-    candidate = Controller(host, identity="a", kinds=KINDS, timing=FAST, lease_timing=timing)
+    candidate = Controller(host, identity="a", term=lambda: Term(host, kinds=KINDS, timing=FAST), timing=timing)
     task = asyncio.create_task(candidate.run())
     await until(lambda: complete(host))
     assert candidate.leading

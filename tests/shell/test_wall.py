@@ -8,8 +8,8 @@ import pytest
 
 from vcproxy.core.kinds import TABLE, Exposure, Kind, served
 from vcproxy.tenants import wall
-from vcproxy.tenants.controller import CLUSTER_KINDS
 from vcproxy.tenants.installation import objects
+from vcproxy.tenants.owned import CLUSTER_KINDS
 
 Right = tuple[str, str, str]
 

@@ -14,11 +14,9 @@ import msgspec
 
 from vcproxy.core.names import HostName, TenantId
 from vcproxy.tenants import manifests
-from vcproxy.tenants.hostapi import METADATA_LIST, HostApi, HostError, Object, path_of
+from vcproxy.tenants.hostapi import METADATA_LIST, HostApi, HostError, KindPath, Object, collection_of
+from vcproxy.tenants.together import SIDE_BY_SIDE
 from vcproxy.tenants.world import Binding, HostNamespace, World
-
-KindPath = tuple[str, str, str]
-"""(group, version, resource); the core group is empty."""
 
 HOST_FINALIZERS: Final = frozenset(
     {
@@ -36,7 +34,6 @@ SECRETS: Final = ("", "secrets")
 """The controller may read them only where it is bound as well: in a namespace that ends. None stand in the system's."""
 FIRST_LOOK: Final = 0.5
 LONGEST_LOOK: Final = 5.0
-SIDE_BY_SIDE: Final = 8
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -155,12 +152,11 @@ class Bindings:
         return [item for found in await asyncio.gather(*map(of, kinds)) for item in found]
 
     async def _held_of(self, space: HostName, kind: KindPath) -> list[Held]:
-        group, version, name = kind
-        whole = f"{group}/{version}" if group else version
+        group, _, name = kind
         found: list[Held] = []
         try:
-            async for item in self._api.items(path_of(whole, name, space), accept=METADATA_LIST):
-                held = _held(item, path_of(whole, name, space, str(item.get("metadata", {}).get("name"))))
+            async for item in self._api.items(collection_of(kind, space), accept=METADATA_LIST):
+                held = _held(item, collection_of(kind, space, str(item.get("metadata", {}).get("name"))))
                 if held.foreign or (group, name) == ("", "pods"):
                     found.append(held)
         except HostError as error:

@@ -14,6 +14,9 @@ from vcproxy.core.hosting import HostRequest, HostResponse, Upstream
 Object = dict[str, Any]
 """A Kubernetes object as decoded JSON: dict with keys apiVersion, kind, metadata."""
 
+KindPath = tuple[str, str, str]
+"""(group, version, resource); the core group is empty."""
+
 BODY_LIMIT: Final = 64 * 2**20
 """Bytes of one answer; lists come in pages, so this is never reached by an honest host."""
 PAGE: Final = 500
@@ -132,6 +135,12 @@ def refusal(code: int, document: Any) -> HostError:
     """The HostError of a Status object, or of whatever came instead."""
     status = document if isinstance(document, dict) else {}
     return HostError(code, str(status.get("reason", "")), str(status.get("message", ""))[:500])
+
+
+def collection_of(kind: KindPath, namespace: str = "", name: str = "") -> str:
+    """The path of a kind's collection, or of one of its objects."""
+    group, version, resource = kind
+    return path_of(f"{group}/{version}" if group else version, resource, namespace, name)
 
 
 def path_of(version: str, resource: str, namespace: str = "", name: str = "", part: str = "") -> str:

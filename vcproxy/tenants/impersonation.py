@@ -5,11 +5,15 @@ is left out instead. Many changes at once are one write.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from vcproxy.core.status import ApiError
 from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
 from vcproxy.tenants.manifests import RBAC
+
+log = logging.getLogger(__name__)
 
 ROLE: Final = "vcproxy:impersonator"
 ROLES: Final = path_of(RBAC, "clusterroles")
@@ -28,6 +32,8 @@ class Impersonation:
         self._lock = asyncio.Lock()
         self._started = 0
         self._done = 0
+        self._role: Object | None = None
+        self._role_changed = asyncio.Event()
 
     async def ensure(self, user: str) -> None:
         """Returns when the user is in the list."""
@@ -53,6 +59,24 @@ class Impersonation:
             live = set(self._live())
             self._wanted &= live
             self._released &= live
+
+    def see(self, role: Object | None) -> None:
+        """The role as the host has it now; None where there is none."""
+        self._role = role
+        self._role_changed.set()
+
+    async def keep(self) -> None:
+        """Heal the role when somebody wrote it anew (an installation does). Works until cancelled."""
+        while True:
+            await self._role_changed.wait()
+            self._role_changed.clear()
+            if self.differs(self._role):
+                try:
+                    await self.flush()
+                except (HostError, ApiError) as error:
+                    log.warning("impersonation: %s", error)
+                    await asyncio.sleep(1.0)
+                    self._role_changed.set()
 
     async def _write(self) -> None:
         for attempt in range(ATTEMPTS):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from vcproxy.core.names import HostName, TenantId
 from vcproxy.tenants import manifests
-from vcproxy.tenants.bindings import SIDE_BY_SIDE
 from vcproxy.tenants.hostapi import HostApi, HostError
+from vcproxy.tenants.together import SIDE_BY_SIDE
 from vcproxy.tenants.world import World
 
 
