@@ -38,7 +38,7 @@ def user_of(name: str, groups: tuple[str, ...]) -> User:
 
 
 class CallerRights:
-    """The rights of one caller (host.shadows.Rights). `created` is when its tenant was made, in epoch seconds."""
+    """The rights of one caller (host.shadow_rights.Rights). `created` is when its tenant was made, in epoch seconds."""
 
     def __init__(self, policies: Policies, caller: Caller, created: Callable[[], float]) -> None:
         self._policies = policies

@@ -18,8 +18,11 @@ from vcproxy.host.identity import Exchange
 from vcproxy.host.kept import KeptViews
 from vcproxy.host.lists import ListReader
 from vcproxy.host.nodes import NodeReader
+from vcproxy.host.shadow_reads import ShadowReader
+from vcproxy.host.shadow_rights import Rights
+from vcproxy.host.shadow_store import ShadowStore
 from vcproxy.host.shadow_watches import ShadowWatch
-from vcproxy.host.shadows import Rights, Shadows
+from vcproxy.host.shadows import Shadows
 from vcproxy.host.shared import Client, Hubs
 from vcproxy.host.watches import Changes, WatchStream
 
@@ -81,12 +84,13 @@ class Dispatcher:
         watching: "Watching",
     ) -> Reply:
         """A request about a Shadow kind."""
-        shadows = Shadows(self._exchange, self._scope, rights, body_limit=self._body_limit, clock=self._clock)
         if wanted.verb != "watch":
+            shadows = Shadows(self._exchange, self._scope, rights, body_limit=self._body_limit, clock=self._clock)
             return await shadows.run(wanted, request, call)
+        reader = ShadowReader(ShadowStore(self._exchange, self._scope), self._scope, rights)
         place = watching.place()
         try:
-            one = ShadowWatch(self._exchange, self._scope, shadows, watching.changes(), watching.valid)
+            one = ShadowWatch(self._exchange, self._scope, reader, watching.changes(), watching.valid)
             return await one.open(wanted, call, place.give_back, self._clock)
         except BaseException:
             place.give_back()

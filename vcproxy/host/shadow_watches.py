@@ -18,7 +18,7 @@ from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import replies
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.identity import Exchange
-from vcproxy.host.shadows import Shadows
+from vcproxy.host.shadow_reads import ShadowReader
 from vcproxy.host.watches import Changes, WatchStream
 
 _PASSING: Final = (
@@ -35,11 +35,11 @@ class ShadowWatch:
     """One watch of a tenant. `changes` is what it follows, `valid` whether it may go on."""
 
     def __init__(
-        self, exchange: Exchange, scope: Scope, shadows: Shadows, changes: Changes, valid: Callable[[], bool]
+        self, exchange: Exchange, scope: Scope, reader: ShadowReader, changes: Changes, valid: Callable[[], bool]
     ) -> None:
         self._exchange = exchange
         self._scope = scope
-        self._shadows = shadows
+        self._reader = reader
         self._changes = changes
         self._valid = valid
 
@@ -48,8 +48,8 @@ class ShadowWatch:
         accepted = media.accept(single(call, "Accept"))
         if accepted.codec is not Codec.JSON:
             raise status.not_acceptable(media.JSON)
-        lines = _Lines(self._shadows, wanted, printers.form_of(accepted.host_accept, wanted.query), clock)
-        made = _Made(self._shadows, wanted)
+        lines = _Lines(self._reader, wanted, printers.form_of(accepted.host_accept, wanted.query), clock)
+        made = _Made(self._reader, wanted)
         stream = self._stream(wanted, lines.shown, made)
         try:
             await stream.open()
@@ -61,7 +61,7 @@ class ShadowWatch:
         except BaseException:
             await stream.close()
             raise
-        first = self._shadows.listed_defaults(wanted) if _from_start(wanted.query) else []
+        first = self._reader.listed_defaults(wanted) if _from_start(wanted.query) else []
         return Reply(200, _STREAMED, stream=_Following(stream, [lines.added(one) for one in first], made.moved, done))
 
     def _stream(self, wanted: Shadow, shown: Callable[[Object], Object], made: "_Made") -> WatchStream:
@@ -73,7 +73,7 @@ class ShadowWatch:
     def _plan(self, wanted: Shadow) -> Watch:
         names = wanted.namespaces if wanted.row.namespaced else (SYSTEM_NAMESPACE,)
         query: Pairs = tuple(pair for pair in wanted.query if pair[0] in _PASSING)
-        selecting = self._shadows.selecting(msgspec.structs.replace(wanted, absent=False))
+        selecting = self._reader.selecting(msgspec.structs.replace(wanted, absent=False))
         query = (*query, *selecting, ("watch", "true"))
         return Watch(shadow.stored(wanted.row), SHADOW_VERSION, query, Identity.TENANT, names)
 
@@ -90,15 +90,15 @@ class _Made:
     Neither has a version of its own that a watch could go on from, so whoever watches is sent to list anew.
     """
 
-    def __init__(self, shadows: Shadows, wanted: Shadow) -> None:
-        self._shadows = shadows
+    def __init__(self, reader: ShadowReader, wanted: Shadow) -> None:
+        self._reader = reader
         self._wanted = wanted
-        self._then = shadows.made(wanted)
+        self._then = reader.made(wanted)
         self._moved = False
 
     def moved(self) -> bool:
         """Whether a list would show another than when the watch began. Roles that came or went have events."""
-        now = self._shadows.made(self._wanted)
+        now = self._reader.made(self._wanted)
         if now is not self._then:
             self._moved = self._moved or any(now[key] != self._then[key] for key in now.keys() & self._then.keys())
             self._then = now
@@ -127,8 +127,8 @@ class _SystemChanges:
 class _Lines:
     """The events of one watch in its form; of Tables only the first says what its columns are."""
 
-    def __init__(self, shadows: Shadows, wanted: Shadow, form: Form, clock: Callable[[], float]) -> None:
-        self._shadows = shadows
+    def __init__(self, reader: ShadowReader, wanted: Shadow, form: Form, clock: Callable[[], float]) -> None:
+        self._reader = reader
         self._wanted = wanted
         self._form = msgspec.structs.replace(form, name=form.name.removesuffix("List"))
         self._clock = clock
@@ -136,7 +136,7 @@ class _Lines:
 
     def shown(self, document: Object) -> Object:
         """An object of the host as the tenant gets it."""
-        view = self._shadows.event(self._wanted, document)
+        view = self._reader.event(self._wanted, document)
         return view if view.get("kind") == "Status" else self._formed(view)
 
     def added(self, view: Object) -> bytes:
