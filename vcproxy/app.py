@@ -8,13 +8,10 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
 import uvloop
 from prometheus_client import CollectorRegistry
 
@@ -23,23 +20,18 @@ from vcproxy.access import certificates, clientcerts, issuing
 from vcproxy.access.assessing import Assessor
 from vcproxy.access.authenticator import LiveRevocations
 from vcproxy.access.callers import Callers
-from vcproxy.access.certificates import CertificateSource, Pair
-from vcproxy.access.keys import Keys
+from vcproxy.access.certificates import CertificateSource
 from vcproxy.access.limits import Limits
 from vcproxy.access.sealing import Sealer
+from vcproxy.access.secrets import Secrets
 from vcproxy.config.sections import Config
-from vcproxy.core import kinds, plan, rbac_defaults, request
+from vcproxy.core import rbac_defaults
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId
-from vcproxy.core.nodes import Sight
 from vcproxy.core.pods import Facts
-from vcproxy.core.rules import rows
-from vcproxy.core.scope import Scope
-from vcproxy.core.status import qualified
-from vcproxy.core.view import TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
-from vcproxy.host.kubeconfig import HostCredentials, in_cluster, load_kubeconfig
+from vcproxy.host.kubeconfig import credentials
 from vcproxy.host.looks import Looks
 from vcproxy.host.shared import Hubs
 from vcproxy.host.tunnels import OpenTunnels
@@ -49,12 +41,12 @@ from vcproxy.observe.account import HostTraffic, Observer
 from vcproxy.observe.endpoints import Endpoints
 from vcproxy.observe.logs import RequestLog
 from vcproxy.server import Server, ServerSettings
-from vcproxy.tenants import installation, pods_webhook, wall
+from vcproxy.tenants import info, installation, pods_webhook, wall
 from vcproxy.tenants.authorities import Made
 from vcproxy.tenants.changes import TenantChanges
 from vcproxy.tenants.controller import Controller
-from vcproxy.tenants.hostapi import HostApi, HostError, path_of
-from vcproxy.tenants.manifests import Advertised
+from vcproxy.tenants.hostapi import HostApi, path_of
+from vcproxy.tenants.manifests import INSTALLATION, Advertised
 from vcproxy.tenants.registry import Registry
 from vcproxy.tenants.rights import Rights
 from vcproxy.tenants.term import Term
@@ -68,7 +60,6 @@ START_DEADLINE: Final = 60.0
 """Seconds in which the host's tenants, keys and discovery must have been read."""
 COLLECT: Final = (50_000, 20, 100)
 """Objects between two looks for garbage (Python: 700, 10, 10): requests make few cycles, and each look costs a turn."""
-INSTALLATION: Final = "vcproxy-system"
 REVIEWERS: Final = 256
 """Connections to the webhook for pods: API servers keep a few open each, others have no business there."""
 _VERSIONS: Final = {"autoscaling": "v2"}
@@ -82,30 +73,6 @@ IN_CLUSTER_NAMES: Final = (
 """What clients inside of pods call the API server: the names in its own certificate, as kubeadm makes it."""
 
 
-class Secrets:
-    """The keys as the host's Secret has them now; None until it was read."""
-
-    def __init__(self) -> None:
-        self.keys: Keys | None = None
-        self.ca: Pair | None = None
-
-    def update(self, data: Mapping[str, bytes] | None) -> None:
-        """Take up the Secret's data; what cannot be read leaves the old keys in force."""
-        try:
-            keys = Keys.from_secret(data or {})
-            ca = Pair((data or {})["ca.crt"], (data or {})["ca.key"])
-        except (ValueError, KeyError) as error:
-            log.error("the Secret vcproxy-keys cannot be read: %s", type(error).__name__)
-            return
-        self.keys, self.ca = keys, ca
-
-    def authority(self) -> Pair:
-        """The CA. Raises ValueError until it was read."""
-        if self.ca is None:
-            raise ValueError("the Secret vcproxy-keys has not been read")
-        return self.ca
-
-
 class Proxy:
     """One running proxy. `run` returns when `stop` was called and everything has ended."""
 
@@ -116,7 +83,7 @@ class Proxy:
         self._secrets = Secrets()
         self._ready = False
         self._metrics = CollectorRegistry()
-        proxy, controller = credentials(config)
+        proxy, controller = credentials(config.host)
         self._host_credentials = proxy
         limits = config.limits
         self._upstream = Pool(
@@ -183,7 +150,12 @@ class Proxy:
             if self._config.controller:  # it tells the host of the webhook, which answers by now
                 tasks.append(asyncio.create_task(self._controller().run()))
             servers.append(await self._listen())
-            running = (self._renew(), self._publish(), self._opened.run(), self._hubs.run())
+            running = (
+                self._renew(),
+                info.publish(HostApi(self._writer), self._config, self._public_ca),
+                self._opened.run(),
+                self._hubs.run(),
+            )
             tasks += [asyncio.create_task(one) for one in running]
             await self._serve_until_stopped(tasks)
             self._ready = False
@@ -360,42 +332,11 @@ class Proxy:
             except (OSError, ValueError) as error:
                 log.error("the serving certificate cannot be read, the old one stays in use: %s", error)
 
-    async def _publish(self) -> None:
-        """Tell the CLI where tenants reach this proxy: ConfigMap vcproxy-info."""
-        where = path_of("v1", "configmaps", INSTALLATION, "vcproxy-info")
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "vcproxy-info", "namespace": INSTALLATION},
-            "data": {
-                "publicURL": self._config.listen.public_url,
-                "domain": self._config.listen.domain,
-                "ca.crt": self._public_ca(),
-                "tokenLife": f"{self._config.tokens.life:.0f}s",
-                "longestTokenLife": f"{self._config.tokens.longest_life:.0f}s",
-            },
-        }
-        while True:
-            try:
-                await HostApi(self._writer).apply(where, body)
-                await asyncio.Event().wait()
-            except HostError as error:
-                log.warning("ConfigMap vcproxy-info cannot be written: %s", error.reason)
-                await asyncio.sleep(10)
-
 
 def _made_authority(tenant: TenantId) -> Made:
     """A new CA for a tenant."""
     pair = issuing.make_authority(tenant, time.time())
     return Made(pair.certificate.decode(), pair.key, pair.expires().timestamp())
-
-
-def credentials(config: Config) -> tuple[HostCredentials, HostCredentials]:
-    """The proxy's credential and the controller's. Raises KubeconfigError."""
-    proxy, controller = config.host.kubeconfig, config.host.controller_kubeconfig
-    if proxy is None or controller is None:
-        return in_cluster("proxy"), in_cluster("controller")
-    return load_kubeconfig(Path(proxy)), load_kubeconfig(Path(controller))
 
 
 def serve(config: Config) -> int:
@@ -424,28 +365,3 @@ async def _serve(config: Config, request_log: RequestLog | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, proxy.stop)
     await proxy.run()
-
-
-def explain(method: str, url: str, view: TenantView, user: str = "admin") -> dict[str, Any]:
-    """The plan for a request of a tenant, as a document: what `vcproxy explain` prints. Raises ApiError 400."""
-    asked = request.parse(method, url.encode())
-    scope = Scope(view.id, user, view.classes, view.namespaces, writable=view.writable, nodes=Sight(view.nodes))
-    versions = frozenset((row.group, version) for row in kinds.served() for version in ("v1", "v2"))
-    decided = plan.decide(asked, scope, versions=versions)
-    shown = {
-        "request": msgspec.to_builtins(asked),
-        "plan": msgspec.to_builtins(
-            decided, order="sorted", enc_hook=dict
-        ),  # the rows of kinds hold read-only mappings
-    }
-    if isinstance(decided, plan.Forward | plan.Tunnel | plan.Proxy):
-        shown["target"] = decided.target
-    if not isinstance(decided, plan.Answer | plan.Deny):
-        shown["plan"]["row"] = f"{qualified(*decided.row.key)} ({decided.row.exposure.value})"
-        shown["rules"] = rules_of(decided.row.group, decided.row.kind)
-    return shown
-
-
-def rules_of(group: str, kind: str) -> list[str]:
-    """The rules that run on a kind, as texts `path: LENS`."""
-    return [f"{path or '(the object)'}: {lens.name}" for path, lens in rows(group, kind)]

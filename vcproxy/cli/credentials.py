@@ -20,6 +20,7 @@ from vcproxy.cli.session import INSTALLATION, TENANT, Access, access_options, ge
 from vcproxy.config import values
 from vcproxy.core import addressing
 from vcproxy.core.names import TenantId
+from vcproxy.tenants import info
 from vcproxy.tenants.hostapi import HostApi, path_of
 
 ADMIN: Final = "tenant:admin"
@@ -116,10 +117,10 @@ def kubeconfig(
         raise click.UsageError("--login makes no token: it goes without --exec, --certificate, --group and --life")
 
     async def work(api: HostApi) -> dict[str, Any]:
-        info = await api.get(path_of("v1", "configmaps", INSTALLATION, "vcproxy-info"))
-        if info is None:
+        found = await api.get(info.PATH)
+        if found is None:
             raise Failure("no proxy has told where it is reached: start `vcproxy serve`, then ask again")
-        url, ca = _address(info["data"], id, server, form or ("path" if login else "plain")), info["data"]["ca.crt"]
+        url, ca = _address(found["data"], id, server, form or ("path" if login else "plain")), found["data"]["ca.crt"]
         if login:
             await get_tenant(api, id)
             return document(id, user, None, url, ca, login)

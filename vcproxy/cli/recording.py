@@ -8,6 +8,7 @@ from vcproxy.cli.session import INSTALLATION
 from vcproxy.config.settings import SETTINGS
 from vcproxy.config.values import duration
 from vcproxy.core.names import TenantId
+from vcproxy.tenants import info
 from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
 
 TRIES: Final = 8
@@ -16,8 +17,8 @@ TRIES: Final = 8
 
 async def lives(api: HostApi) -> tuple[float, float]:
     """The usual and the longest life of what is issued, in seconds, as the running proxy says; else the defaults."""
-    info = await api.get(path_of("v1", "configmaps", INSTALLATION, "vcproxy-info"))
-    data = (info or {}).get("data") or {}
+    found = await api.get(info.PATH)
+    data = (found or {}).get("data") or {}
     settings = {setting.path: setting.default for setting in SETTINGS}
     usual = data.get("tokenLife", settings["tokens.life"])
     longest = data.get("longestTokenLife", settings["tokens.longestLife"])

@@ -116,7 +116,7 @@ def _plain(value: Any) -> str:
 @access_options
 def explain(access: Access, method: str, url: str, id: TenantId, user: str, form: str) -> None:
     """What the proxy would do with a request: the plan, and the rules that would run. Nothing is sent."""
-    from vcproxy import app
+    from vcproxy.cli.explaining import explained
     from vcproxy.tenants.namespaces import owned_namespace
     from vcproxy.tenants.resource import parse
 
@@ -131,7 +131,7 @@ def explain(access: Access, method: str, url: str, id: TenantId, user: str, form
             found.id, found.uid, found.phase, found.profile, found.classes, namespaces, writable=found.writable
         )
         try:
-            return app.explain(method.upper(), url, view, user)
+            return explained(method.upper(), url, view, user)
         except ApiError as error:
             return {"plan": {"type": "Deny", "status": error.status.document()}}
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from vcproxy.config.sections import HostConfig
+
 IN_CLUSTER = Path("/var/run/secrets/vcproxy")
 """Where a pod of vcproxy has its two token Secrets mounted: `proxy/` and `controller/`, each with token and ca.crt."""
 TOKEN_FILE_LIFE = 60.0
@@ -94,6 +96,14 @@ def load_kubeconfig(path: Path, context: str | None = None) -> HostCredentials:
     if not (user.get("token") or token_file or user.get("client-certificate-data") or user.get("client-certificate")):
         raise KubeconfigError(f"{path}: user {chosen.get('user')!r} has no token, token file or client certificate")
     return credentials
+
+
+def credentials(host: HostConfig) -> tuple[HostCredentials, HostCredentials]:
+    """The proxy's credential and the controller's. Raises KubeconfigError."""
+    proxy, controller = host.kubeconfig, host.controller_kubeconfig
+    if proxy is None or controller is None:
+        return in_cluster("proxy"), in_cluster("controller")
+    return load_kubeconfig(proxy), load_kubeconfig(controller)
 
 
 def in_cluster(account: str, folder: Path = IN_CLUSTER) -> HostCredentials:
