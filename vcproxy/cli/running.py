@@ -47,12 +47,12 @@ def _load(path: Path) -> Config:
 def serve(path: Path, workers: int) -> None:
     """Run the proxy until SIGTERM, then drain."""
     config = _load(path)
-    from vcproxy import app  # the whole program: only this command waits for it
+    from vcproxy.app.process import serve as run  # the whole program: only this command waits for it
     from vcproxy.host.kubeconfig import KubeconfigError
     from vcproxy.workers import Supervisor
 
     try:
-        code = app.serve(config) if workers == 1 else Supervisor(config, workers, app.serve).run()
+        code = run(config) if workers == 1 else Supervisor(config, workers, run).run()
     except KubeconfigError as error:
         raise Failure(str(error)) from error
     raise SystemExit(code)

@@ -23,7 +23,7 @@ _EXTRAS: Final = ("request_id", "tenant", "user", "plan", "seconds")
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-02T03:04:05Z INFO vcproxy.app message key=value`."""
+    """`2026-01-02T03:04:05Z INFO vcproxy.app.proxy message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
         extras = "".join(f" {key}={value}" for key, value in _extras(record).items())
