@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
-import jwt
 import msgspec
 
 from vcproxy.access import tokens
 from vcproxy.access.fetching import UnreachableError
 from vcproxy.access.jwks import KeySet
 from vcproxy.access.mapping import RefusedError
-from vcproxy.access.oidc import ALGORITHMS
 from vcproxy.access.serviceaccounts import Account, Claims
+from vcproxy.access.signatures import ALGORITHMS, signed
 from vcproxy.core.names import HostName, TenantId
 from vcproxy.core.request import resource_path
 from vcproxy.core.status import ApiError
@@ -33,8 +32,6 @@ GRACE: Final = 60.0
 """Seconds for which what is being deleted still counts (kube-apiserver: jwt.DefaultLeeway); what is gone never does."""
 _RESOURCES: Final[Mapping[str, str]] = {"pod": "pods", "secret": "secrets", "node": "nodes"}
 _EXTRA: Final = "authentication.kubernetes.io/"
-
-_jws = jwt.PyJWS(algorithms=list(ALGORITHMS))
 
 
 class Host(Protocol):
@@ -82,7 +79,7 @@ class HostIssuer:
             return False
         if self._keys is None:
             raise UnreachableError(self._failure)
-        return any(_signed(token, key, algorithm) for key in await self._keys.candidates(kid, algorithm))
+        return any(signed(token, key, algorithm) for key in await self._keys.candidates(kid, algorithm))
 
     async def _read(self) -> None:
         try:
@@ -205,11 +202,3 @@ def _deleted(metadata: Mapping[str, Any], now: float) -> bool:
         return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")) < now - GRACE
     except ValueError:
         return True
-
-
-def _signed(token: str, key: jwt.PyJWK, algorithm: str) -> bool:
-    try:
-        _jws.decode_complete(token, key.key, [algorithm])
-    except (jwt.PyJWTError, TypeError, ValueError):
-        return False
-    return True

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import jwt
-
 from vcproxy.access import tokens
 from vcproxy.access.authenticator import Credential, Tenants, remember
 from vcproxy.access.fetching import Fetcher, UnreachableError
 from vcproxy.access.jwks import KeySet
 from vcproxy.access.mapping import TENANT_EXTRA, Mapped, RefusedError
+from vcproxy.access.signatures import ALGORITHMS, signed
 from vcproxy.access.trust import Issuer
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
@@ -24,7 +23,6 @@ from vcproxy.core.names import TenantId
 
 log = logging.getLogger(__name__)
 
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512")
 CACHE_LIMIT: Final = 4096
 REFUSED_LIMIT: Final = 1024
 KEPT_SECONDS: Final = 300.0
@@ -32,8 +30,6 @@ KEPT_SECONDS: Final = 300.0
 REFUSED_SECONDS: Final = 10.0
 LEEWAY: Final = 60.0
 """Seconds by which the issuer's clock may run ahead."""
-
-_jws = jwt.PyJWS(algorithms=list(ALGORITHMS))
 
 
 class OidcAuthenticator:
@@ -153,7 +149,7 @@ class OidcAuthenticator:
             keys = await self._key_set(issuer).candidates(kid, algorithm)
         except UnreachableError as error:
             raise RefusedError(str(error)) from error
-        if not any(_signed(token, key, algorithm) for key in keys):
+        if not any(signed(token, key, algorithm) for key in keys):
             raise RefusedError("no key of the issuer signed the token")
         return claims
 
@@ -177,11 +173,3 @@ def chosen(tenant: TenantId, mapped: Mapped) -> TenantId:
 def _meant(audience: Any, ours: frozenset[str]) -> bool:
     given = audience if isinstance(audience, list) else [audience]
     return any(isinstance(one, str) and one in ours for one in given)
-
-
-def _signed(token: str, key: jwt.PyJWK, algorithm: str) -> bool:
-    try:
-        _jws.decode_complete(token, key.key, [algorithm])
-    except (jwt.PyJWTError, TypeError, ValueError):
-        return False
-    return True

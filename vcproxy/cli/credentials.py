@@ -16,12 +16,13 @@ from vcproxy.cli import issuing, renewing
 from vcproxy.cli.output import Failure, output_option, show, table
 from vcproxy.cli.private import write_private as write_private
 from vcproxy.cli.recording import change_records, lives
-from vcproxy.cli.session import INSTALLATION, TENANT, Access, access_options, get_tenant
+from vcproxy.cli.session import TENANT, Access, access_options, get_tenant
 from vcproxy.config import values
 from vcproxy.core import addressing
 from vcproxy.core.names import TenantId
 from vcproxy.tenants import info
 from vcproxy.tenants.hostapi import HostApi, path_of
+from vcproxy.tenants.manifests import INSTALLATION, KEYS_SECRET
 
 ADMIN: Final = "tenant:admin"
 
@@ -54,7 +55,7 @@ async def issue_token(
     if life is not None and life > longest:
         raise Failure(f"a token lives for {longest / 3600:.0f}h at most here (tokens.longestLife of the proxy)")
     found = await get_tenant(api, tenant)
-    secret = await api.get(path_of("v1", "secrets", INSTALLATION, "vcproxy-keys"))
+    secret = await api.get(path_of("v1", "secrets", INSTALLATION, KEYS_SECRET))
     if secret is None:
         raise Failure("the host has no keys of vcproxy: run `vcproxy install` first")
     keys = Keys.from_secret({name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()})

@@ -1,5 +1,6 @@
 """`vcproxy grant`, `revoke` and `who-can`: which people of a tenant may do what. docs/rights.md."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,7 +22,14 @@ Change = Callable[[set[Right]], set[Right]]
 
 
 def _people(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments that say what is granted, to whom and where."""
+    """The arguments that say what is granted, to whom and where: the command gets them as one Grant."""
+
+    @functools.wraps(command)
+    def made(
+        role: str, users: tuple[str, ...], groups: tuple[str, ...], namespaces: tuple[str, ...], **others: Any
+    ) -> Any:
+        return command(said=Grant(role, users, groups, namespaces or None), **others)
+
     for add in (
         click.option("-n", "--namespace", "namespaces", multiple=True, help="Only there. Repeatable. [everywhere]"),
         click.option("--group", "groups", multiple=True, help="A group of the tenant. Repeatable."),
@@ -29,54 +37,38 @@ def _people(command: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("role"),
         click.argument("id", type=TENANT),
     ):
-        command = add(command)
-    return command
+        made = add(made)
+    return made
 
 
 @click.command()
 @_people
 @output_option
 @access_options
-def grant(
-    access: Access,
-    id: TenantId,
-    role: str,
-    users: tuple[str, ...],
-    groups: tuple[str, ...],
-    namespaces: tuple[str, ...],
-    form: str,
-) -> None:
+def grant(access: Access, id: TenantId, said: Grant, form: str) -> None:
     """Give users and groups of a tenant a role: tenant-admin, tenant-edit, tenant-view, any ClusterRole of it."""
-    added = _named(Grant(role, users, groups, namespaces or None))
+    added = _named(said)
 
     async def work(api: HostApi) -> tuple[Grant, ...]:
-        await _check_role(api, id, role)
+        await _check_role(api, id, said.role)
         return await _change(api, id, lambda held: held | added)
 
-    _show(access.run(work), id, form, f"granted {role} in tenant {id}")
+    _show(access.run(work), id, form, f"granted {said.role} in tenant {id}")
 
 
 @click.command()
 @_people
 @output_option
 @access_options
-def revoke(
-    access: Access,
-    id: TenantId,
-    role: str,
-    users: tuple[str, ...],
-    groups: tuple[str, ...],
-    namespaces: tuple[str, ...],
-    form: str,
-) -> None:
+def revoke(access: Access, id: TenantId, said: Grant, form: str) -> None:
     """Take back what was granted: everywhere, or in the namespaces that are given; counts within a second."""
-    named = _named(Grant(role, users, groups, namespaces or None))
+    named = _named(said)
     people = {(one.kind, one.name) for one in named}
 
     def gone(right: Right) -> bool:
-        if namespaces:
+        if said.namespaces:
             return right in named
-        return right.role == role and (right.kind, right.name) in people
+        return right.role == said.role and (right.kind, right.name) in people
 
     def change(held: set[Right]) -> set[Right]:
         rest = {right for right in held if not gone(right)}
@@ -87,7 +79,7 @@ def revoke(
     async def work(api: HostApi) -> tuple[Grant, ...]:
         return await _change(api, id, change)
 
-    _show(access.run(work), id, form, f"revoked {role} in tenant {id}")
+    _show(access.run(work), id, form, f"revoked {said.role} in tenant {id}")
 
 
 def _named(grant: Grant) -> set[Right]:

@@ -10,11 +10,12 @@ from vcproxy.access.certificates import Pair
 from vcproxy.access.issuing import sign
 from vcproxy.cli.output import Failure
 from vcproxy.cli.recording import change_records, lives
-from vcproxy.cli.session import INSTALLATION, get_tenant
+from vcproxy.cli.session import get_tenant
 from vcproxy.core.names import TenantId
 from vcproxy.tenants import resource
 from vcproxy.tenants.authorities import CONFIG_MAPS, SECRETS, Authority, Kept, map_name, parse, secret_name
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
+from vcproxy.tenants.manifests import INSTALLATION
 
 WAIT: Final = 15.0
 """Seconds in which the controller makes a CA that was just asked for."""

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from vcproxy.access.records import TokenRecords, tokens_map_name
 from vcproxy.cli.output import Failure
-from vcproxy.cli.session import INSTALLATION
 from vcproxy.config.settings import SETTINGS
 from vcproxy.config.values import duration
 from vcproxy.core.names import TenantId
 from vcproxy.tenants import info
 from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
+from vcproxy.tenants.manifests import INSTALLATION, TOKENS_LABEL
 
 TRIES: Final = 8
 """How often a ConfigMap of tokens is written again after somebody else changed it."""
@@ -50,6 +50,6 @@ def _tokens_map(tenant: TenantId, records: TokenRecords) -> Object:
     metadata = {
         "name": tokens_map_name(tenant),
         "namespace": INSTALLATION,
-        "labels": {"vcproxy.io/tokens": str(tenant)},
+        "labels": {TOKENS_LABEL: str(tenant)},
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": records.data()}

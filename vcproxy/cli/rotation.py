@@ -8,9 +8,10 @@ import click
 from vcproxy.access.keys import KEY_LIMIT, Keys, KeysError
 from vcproxy.cli import issuing
 from vcproxy.cli.output import Failure
-from vcproxy.cli.session import INSTALLATION, TENANT, Access, access_options
+from vcproxy.cli.session import TENANT, Access, access_options
 from vcproxy.core.names import TenantId
 from vcproxy.tenants.hostapi import HostApi, HostError, path_of
+from vcproxy.tenants.manifests import INSTALLATION, KEYS_SECRET
 
 
 @click.group()
@@ -32,7 +33,7 @@ def rotate(access: Access) -> None:
 
 async def rotated(api: HostApi) -> int:
     """How many keys there are after a rotation. Raises Failure."""
-    where = path_of("v1", "secrets", INSTALLATION, "vcproxy-keys")
+    where = path_of("v1", "secrets", INSTALLATION, KEYS_SECRET)
     secret = await api.get(where)
     if secret is None:
         raise Failure("the host has no keys of vcproxy: run `vcproxy install` first")

@@ -16,7 +16,6 @@ from vcproxy.host.upstream import Pool
 from vcproxy.tenants.hostapi import HostApi, HostError, path_of
 
 T = TypeVar("T")
-INSTALLATION = "vcproxy-system"
 
 
 class Access:

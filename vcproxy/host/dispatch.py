@@ -1,7 +1,6 @@
 """Plans carried out: each sort of plan by the module that knows how, each answer a Reply."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final
 
 from vcproxy.core import content, media, plan
 from vcproxy.core.http import Call, Feed, Reply, single
@@ -25,8 +24,6 @@ from vcproxy.host.shadow_watches import ShadowWatch
 from vcproxy.host.shadows import Shadows
 from vcproxy.host.shared import Client, Hubs
 from vcproxy.host.watches import Changes, WatchStream
-
-_STREAMED: Final = (("Content-Type", media.JSON), ("Cache-Control", "no-cache, private"))
 
 
 class Dispatcher:
@@ -111,7 +108,7 @@ class Dispatcher:
             else:
                 feed = await self._shared(wanted, accepted.host_accept, valid, place.give_back)
             if feed is not None:
-                return Reply(200, _STREAMED, feed=feed)
+                return Reply(200, replies.STREAMED, feed=feed)
             stream = WatchStream(self._exchange, self._scope, wanted, accepted.host_accept, watching.changes(), valid)
             return await self._alone(stream, place)
         except HostRefusal as refusal:
@@ -146,7 +143,7 @@ class Dispatcher:
         except BaseException:
             await held.close()
             raise
-        return Reply(200, _STREAMED, stream=held)
+        return Reply(200, replies.STREAMED, stream=held)
 
 
 class Watching:

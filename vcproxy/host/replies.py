@@ -20,6 +20,9 @@ GZIP_LEVEL: Final = 1
 IN_THREAD: Final = 1024 * 1024
 """Bytes of work from which a thread does it: the loop serves others meanwhile."""
 
+STREAMED: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, private"))
+"""The head of a watch."""
+
 _CONTENT_TYPE: Final = {Codec.JSON: "application/json", Codec.YAML: "application/yaml"}
 
 

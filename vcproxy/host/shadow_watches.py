@@ -28,7 +28,6 @@ _PASSING: Final = (
     "sendInitialEvents",
     "timeoutSeconds",
 )
-_STREAMED: Final = (("Content-Type", media.JSON), ("Cache-Control", "no-cache, private"))
 
 
 class ShadowWatch:
@@ -62,7 +61,9 @@ class ShadowWatch:
             await stream.close()
             raise
         first = self._reader.listed_defaults(wanted) if _from_start(wanted.query) else []
-        return Reply(200, _STREAMED, stream=_Following(stream, [lines.added(one) for one in first], made.moved, done))
+        return Reply(
+            200, replies.STREAMED, stream=_Following(stream, [lines.added(one) for one in first], made.moved, done)
+        )
 
     def _stream(self, wanted: Shadow, shown: Callable[[Object], Object], made: "_Made") -> WatchStream:
         changes = self._changes if wanted.row.namespaced else _SystemChanges(self._changes)

@@ -18,12 +18,11 @@ import yaml
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.tenants import pods_webhook, wall
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
+from vcproxy.tenants.manifests import INSTALLATION, KEYS_SECRET
 
 OWNER_LABEL: Final = "app.kubernetes.io/managed-by"
 OWNER: Final = "vcproxy"
 VERSION_ANNOTATION: Final = "vcproxy.io/version"
-NAMESPACE: Final = "vcproxy-system"
-KEYS: Final = "vcproxy-keys"
 READY_DEADLINE: Final = 30.0
 """Seconds in which the host must serve the Tenant kind and fill the token Secrets."""
 PLURALS: Final = {
@@ -161,15 +160,15 @@ class Installer:
 
     async def _keys(self, new_keys: Callable[[], Mapping[str, bytes]], dry_run: bool) -> Change:
         """The Secret of keys, made once: to replace it would make every token and certificate worthless."""
-        where = path_of("v1", "secrets", NAMESPACE, KEYS)
+        where = path_of("v1", "secrets", INSTALLATION, KEYS_SECRET)
         if await self._api.get(where) is not None:
-            return Change("Secret", KEYS, "unchanged")
+            return Change("Secret", KEYS_SECRET, "unchanged")
         if not dry_run:
             data = {name: base64.b64encode(value).decode() for name, value in new_keys().items()}
-            metadata = {"name": KEYS, "namespace": NAMESPACE, "labels": {OWNER_LABEL: OWNER}}
+            metadata = {"name": KEYS_SECRET, "namespace": INSTALLATION, "labels": {OWNER_LABEL: OWNER}}
             body = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
-            await self._api.create(path_of("v1", "secrets", NAMESPACE), body)
-        return Change("Secret", KEYS, "created")
+            await self._api.create(path_of("v1", "secrets", INSTALLATION), body)
+        return Change("Secret", KEYS_SECRET, "created")
 
     async def _wait_ready(self) -> None:
         """Until the host serves Tenants and has filled the token Secrets."""
@@ -197,7 +196,7 @@ class Installer:
 
     async def token(self, account: str) -> str | None:
         """The token of one of our ServiceAccounts, or None while the host has not made it."""
-        secret = await self._api.get(path_of("v1", "secrets", NAMESPACE, f"{account}-token"))
+        secret = await self._api.get(path_of("v1", "secrets", INSTALLATION, f"{account}-token"))
         data = (secret or {}).get("data") or {}
         return base64.b64decode(data["token"]).decode() if "token" in data else None
 
@@ -234,7 +233,7 @@ class Installer:
         self._say("waiting until the host has removed everything ...")
         with contextlib.suppress(TimeoutError):  # it goes on by itself
             async with asyncio.timeout(READY_DEADLINE):
-                while await self._api.get(path_of("v1", "namespaces", name=NAMESPACE)):  # noqa: ASYNC110 - the host tells nobody
+                while await self._api.get(path_of("v1", "namespaces", name=INSTALLATION)):  # noqa: ASYNC110 - the host tells nobody
                     await asyncio.sleep(0.2)
 
     async def _refuse_tenants(self) -> None:

@@ -21,6 +21,8 @@ from vcproxy.core.pods import OWN_ROOT_CA
 from vcproxy.tenants.hostapi import Object, path_of
 
 INSTALLATION: Final = "vcproxy-system"
+"""The namespace of vcproxy itself on the host."""
+KEYS_SECRET: Final = "vcproxy-keys"  # noqa: S105 - a name
 CONTROLLER_ACCOUNT: Final = "vcproxy-controller"
 PROFILE_LABEL: Final = "vcproxy.io/profile"
 RBAC_GROUP: Final = "rbac.authorization.k8s.io"

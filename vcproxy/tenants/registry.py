@@ -34,6 +34,7 @@ from vcproxy.tenants.authorities import Kept
 from vcproxy.tenants.changes import TenantChanges
 from vcproxy.tenants.defaults import HOST, DefaultClasses
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
+from vcproxy.tenants.manifests import INSTALLATION, KEYS_SECRET, TOKENS_LABEL
 from vcproxy.tenants.mirror import Key, Mirror
 from vcproxy.tenants.namespaces import MEMORY_LIMIT, Lookups, OwnedNamespace, owned_namespace
 from vcproxy.tenants.nodes import NodeLabels
@@ -41,9 +42,6 @@ from vcproxy.tenants.reflector import Reflector, Timing
 from vcproxy.tenants.resource import Tenant
 from vcproxy.tenants.subscriptions import NamespaceAdded, NamespaceRemoved, Subscription, Subscriptions, TenantChanged
 
-INSTALLATION: Final = "vcproxy-system"
-KEYS_SECRET: Final = "vcproxy-keys"  # noqa: S105 - a name
-TOKENS_LABEL: Final = "vcproxy.io/tokens"
 GONE_SECONDS: Final = 600.0
 """How long it is known whose a namespace was: the last events of its objects may come after its own."""
 
