@@ -13,7 +13,7 @@ from vcproxy.access.limits import Limits
 from vcproxy.access.refresh import Refresher
 from vcproxy.access.rights import CallerRights, Policies
 from vcproxy.access.sealing import Sealer
-from vcproxy.core import addressing, guard, http, plan, request, status
+from vcproxy.core import addressing, decision, guard, http, plan, request, status
 from vcproxy.core.caller import Caller
 from vcproxy.core.documents import Document
 from vcproxy.core.exported import NOTHING, Exports
@@ -156,7 +156,7 @@ class Flow:
             guard.check_count(asked, view.apis, self._settings.definitions)
             scope, ages = await self._scope(view, caller, asked)
             position = self._position(asked, view.id)
-            decided = plan.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
+            decided = decision.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__
             valid: Callable[[], bool] = lambda: self._still_valid(credential, caller)  # noqa: E731
             return await self._carry_out(decided, asked, call, caller, rights, view, scope, ages, valid)

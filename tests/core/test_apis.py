@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vcproxy.core import apis, discovery, guard, objects, openapi_own, plan
+from vcproxy.core import apis, decision, discovery, guard, objects, openapi_own, plan
 from vcproxy.core.apis import NONE, collect, definition_down, definition_up, group_discovery, parse
 from vcproxy.core.kinds import TABLE, Kind
 from vcproxy.core.names import TenantId, VirtualName
@@ -76,7 +76,7 @@ def test_discovery_lists_versions_in_their_order_and_subresources_where_they_are
 
 
 def decided(method: str, target: str, by: Scope) -> plan.Plan:
-    return plan.decide(asked(method, target.encode()), by, versions=frozenset({("apiextensions.k8s.io", "v1")}))
+    return decision.decide(asked(method, target.encode()), by, versions=frozenset({("apiextensions.k8s.io", "v1")}))
 
 
 def test_custom_resources_keep_their_names_in_a_group_of_the_tenant() -> None:

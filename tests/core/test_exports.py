@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.core.objects_strategies import scope
-from vcproxy.core import exports, guard, kinds, objects, partial, plan, private, request
+from vcproxy.core import decision, exports, guard, kinds, objects, partial, plan, private, request
 from vcproxy.core.exported import Exports
 from vcproxy.core.kinds import Exposure
 from vcproxy.core.plan import Deny, Forward, Identity, List, Watch
@@ -69,7 +69,7 @@ def test_nothing_is_exported_unless_it_is_named() -> None:
 
 
 def decided(method: str, url: str, by: Scope = BY) -> plan.Plan:
-    return plan.decide(request.parse(method, url.encode()), by, versions=frozenset({(GROUP, "v1")}))
+    return decision.decide(request.parse(method, url.encode()), by, versions=frozenset({(GROUP, "v1")}))
 
 
 def test_a_namespaced_kind_is_one_like_any_other() -> None:

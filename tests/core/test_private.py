@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.core.objects_strategies import scope
-from vcproxy.core import kinds, objects, plan, private, request
+from vcproxy.core import decision, kinds, objects, plan, private, request
 from vcproxy.core.names import BOUND_LABEL, HIDDEN_LABEL, TENANT_LABEL
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
@@ -80,7 +80,7 @@ def test_a_guarded_kind_is_written_where_the_tenant_says_so_and_removed_always()
 
 def decided(method: str, url: str, by: Scope = ALL) -> plan.Plan:
     versions = frozenset({("storage.k8s.io", "v1"), ("", "v1")})
-    return plan.decide(request.parse(method, url.encode()), by, versions=versions)
+    return decision.decide(request.parse(method, url.encode()), by, versions=versions)
 
 
 def test_a_list_looks_for_own_objects_and_for_each_that_is_lent() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from vcproxy.core import kinds, plan, request
+from vcproxy.core import decision, kinds, plan, request
 from vcproxy.core.nodes import Sight
 from vcproxy.core.rules import rows
 from vcproxy.core.scope import Scope
@@ -17,7 +17,7 @@ def explained(method: str, url: str, view: TenantView, user: str = "admin") -> d
     asked = request.parse(method, url.encode())
     scope = Scope(view.id, user, view.classes, view.namespaces, writable=view.writable, nodes=Sight(view.nodes))
     versions = frozenset((row.group, version) for row in kinds.served() for version in ("v1", "v2"))
-    decided = plan.decide(asked, scope, versions=versions)
+    decided = decision.decide(asked, scope, versions=versions)
     shown = {
         "request": msgspec.to_builtins(asked),
         "plan": msgspec.to_builtins(
