@@ -32,6 +32,13 @@ async def test_a_create_goes_up_and_its_answer_down() -> None:
     assert ("Warning", '299 - "in web"') in reply.headers
 
 
+@pytest.mark.parametrize("limit", ["a", "-1", "%C2%B2", "1" * 5000, "%D9%A1"])
+async def test_a_limit_that_is_no_number_of_the_api_servers_is_refused(limit: str) -> None:
+    world = World()
+    code, found = await world.ask("GET", f"/api/v1/pods?limit={limit}")
+    assert (code, found["reason"], world.host.asked) == (400, "BadRequest", [])
+
+
 async def test_headers_of_identity_and_the_clients_own_never_pass() -> None:
     world = World(Answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": []}))
     acting = {"Impersonate_User": "root", "Impersonate_Group": "tenant:admin"}

@@ -43,6 +43,13 @@ async def test_a_refusal_names_the_role_that_was_asked_for() -> None:
     assert (code, found["message"]) == (404, f'roles.{GROUP} "R" not found')
 
 
+async def test_a_refusal_of_the_proxys_own_credential_is_no_401_of_the_tenants() -> None:
+    world = World(refusal(401, "Unauthorized", "Unauthorized"), refusal(401, "Unauthorized", "Unauthorized"))
+    for method, target in (("GET", f"{ROLES}/r"), ("DELETE", f"{ROLES}/r")):
+        code, found = await world.ask(method, target)
+        assert (code, found["code"]) == (502, 502)
+
+
 async def test_a_list_of_cluster_roles_has_what_every_tenant_has_and_its_own() -> None:
     own = stored("ClusterRole", "own", space="acme-vcproxy", rules=RULES)
     world = World(Answer(200, {"metadata": {"resourceVersion": "9"}, "items": [own]}))

@@ -10,6 +10,7 @@ import pytest
 from tests.shell.fakehost import FakeHost, refused, until
 from vcproxy.config.document import parse
 from vcproxy.config.settings import API_VERSION, KIND
+from vcproxy.core.status import bad_gateway
 from vcproxy.tenants import info
 from vcproxy.tenants.hostapi import HostApi
 
@@ -42,10 +43,10 @@ async def test_it_says_where_tenants_reach_the_proxy_and_how_long_tokens_live() 
     }
 
 
-async def test_a_refusal_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_neither_a_refusal_nor_a_host_that_is_away_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(info, "PAUSE", 0.01)
     host = FakeHost()
-    host.fail[f"PATCH {info.PATH}"] = [refused(403, "Forbidden")]
+    host.fail[f"PATCH {info.PATH}"] = [refused(403, "Forbidden"), bad_gateway()]
     async with published(host):
         await until(lambda: host.find("configmaps", "vcproxy-info", "vcproxy-system"))
     assert not host.fail[f"PATCH {info.PATH}"]

@@ -45,13 +45,16 @@ class Certificates:
         """Take up newer ones. Works until cancelled."""
         while True:
             await asyncio.sleep(CERTIFICATE_CHECK)
+            self.look()
+
+    def look(self) -> None:
+        """Take up newer ones now: each by itself, so that one that cannot be read holds no other back."""
+        for source in (self.tenants, self._reviews):
             try:
-                if self.tenants.refresh():
+                if source is not None and source.refresh():
                     log.info("a new serving certificate is in use")
-                if self._reviews is not None:
-                    self._reviews.refresh()
             except (OSError, ValueError) as error:
-                log.error("the serving certificate cannot be read, the old one stays in use: %s", error)
+                log.error("a serving certificate cannot be read, the old one stays in use: %s", error)
 
 
 def _source(

@@ -81,7 +81,7 @@ class ShadowStore:
     async def _refused(self, response: HostResponse, wanted: Shadow) -> HostRefusal:
         refusal = await answers.refusal(response, self._scope)
         body = shadow.status_to_view(refusal.body, wanted.row, wanted.name, self._scope)
-        return HostRefusal(response.status, body)
+        return HostRefusal(refusal.status.code, body)  # which is not always the host's: answers.refusal
 
 
 def namespace_of(wanted: Shadow) -> VirtualName:

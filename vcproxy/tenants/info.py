@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vcproxy.config.sections import Config
+from vcproxy.core.status import ApiError
 from vcproxy.tenants.hostapi import HostApi, HostError, Object, path_of
 from vcproxy.tenants.manifests import INSTALLATION
 
@@ -24,8 +25,8 @@ async def publish(api: HostApi, config: Config, ca: Callable[[], str]) -> None:
         try:
             await api.apply(PATH, document)
             await asyncio.Event().wait()
-        except HostError as error:
-            log.warning("ConfigMap %s cannot be written: %s", NAME, error.reason)
+        except (HostError, ApiError) as error:  # refused, or not reached
+            log.warning("ConfigMap %s cannot be written: %s", NAME, error)
             await asyncio.sleep(PAUSE)
 
 
