@@ -13,6 +13,7 @@ from e2e.conftest import TenantFactory
 pytestmark = pytest.mark.own_host
 
 SPACES = "/api/v1/namespaces"
+TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 
 
 def writer(client: Client, stop: threading.Event, codes: list[int]) -> None:
@@ -49,4 +50,8 @@ def test_who_writes_while_it_is_deleted_leaves_nothing_to_the_next_owner_of_the_
     names = [one["metadata"]["name"] for one in fresh.call("GET", "/api/v1/configmaps").document["items"]]
     assert set(names) <= {"kube-root-ca.crt"}
     assert client.call("GET", SPACES).code in (401, 403)
+    asked = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1"}
+    for token, counts in ((client.token, False), (fresh.token, True)):
+        review = fresh.call("POST", TOKEN_REVIEWS, {**asked, "spec": {"token": token}}).document["status"]
+        assert review.get("authenticated", False) is counts
     again.delete()

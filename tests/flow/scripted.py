@@ -190,7 +190,7 @@ class Nobody:
     """Knows no token."""
 
     async def review(
-        self, token: str, tenant: TenantId, audiences: tuple[str, ...], now: float
+        self, token: str, asker: Caller, audiences: tuple[str, ...], now: float
     ) -> tuple[Caller, tuple[str, ...]]:
         raise status.unauthorized()
 

@@ -22,6 +22,9 @@ GOOD = {
 }
 
 
+ASKER = Caller(ACME, "uid-acme", "admin")
+
+
 def asking(host: Host) -> ServiceAccountAuthenticator:
     return ServiceAccountAuthenticator(Tenants(), ReviewingVerifier(host), lambda: NOW)
 
@@ -74,16 +77,17 @@ async def test_a_host_that_does_not_answer_has_not_said_no() -> None:
 
 
 class Person:
-    """Knows the token `ann` of acme, and `bob` of globex."""
+    """Knows the token `ann` of acme, `old` of whoever was acme before, and `bob` of globex."""
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         return None
 
     async def authenticate(self, credential: Credential, now: float) -> Caller | None:
-        tenants = {"ann": "acme", "bob": "globex"}
+        tenants = {"ann": ("acme", "uid-acme"), "old": ("acme", "uid-old"), "bob": ("globex", "uid-globex")}
         if credential.token not in tenants:
             raise status.unauthorized()
-        return Caller(TenantId(tenants[credential.token]), "uid", credential.token)
+        tenant, uid = tenants[credential.token]
+        return Caller(TenantId(tenant), uid, credential.token)
 
 
 def reviewer() -> TokenReviewer:
@@ -94,11 +98,11 @@ def reviewer() -> TokenReviewer:
 
 async def test_a_review_tells_the_audiences_as_they_were_asked_for() -> None:
     one = reviewer()
-    caller, audiences = await one.review(token(), ACME, (), NOW)
+    caller, audiences = await one.review(token(), ASKER, (), NOW)
     assert (caller.user, audiences) == ("system:serviceaccount:apps:robot", (OWN,))
-    assert (await one.review(token(), ACME, ("x", "https://host"), NOW))[1] == ("https://host",)
-    assert (await one.review(token(aud=["vault", "y"]), ACME, ("vault", "z"), NOW))[1] == ("vault",)
-    assert await one.review("ann", ACME, (), NOW) == (Caller(ACME, "uid", "ann"), (OWN,))
+    assert (await one.review(token(), ASKER, ("x", "https://host"), NOW))[1] == ("https://host",)
+    assert (await one.review(token(aud=["vault", "y"]), ASKER, ("vault", "z"), NOW))[1] == ("vault",)
+    assert await one.review("ann", ASKER, (), NOW) == (Caller(ACME, "uid-acme", "ann"), (OWN,))
 
 
 @pytest.mark.parametrize(
@@ -110,10 +114,18 @@ async def test_a_review_tells_the_audiences_as_they_were_asked_for() -> None:
         (token(aud=["vault"]), ()),
         ("ann", ("vault",)),
         ("bob", ()),
+        ("old", ()),
         ("x", ()),
     ],
 )
 async def test_strangers_and_other_audiences_are_nobody(text: str, audiences: tuple[str, ...]) -> None:
     with pytest.raises(ApiError) as caught:
-        await reviewer().review(text, ACME, audiences, NOW)
+        await reviewer().review(text, ASKER, audiences, NOW)
     assert caught.value.status.code == 401
+
+
+async def test_a_tenant_that_was_made_again_is_another() -> None:
+    again = Caller(ACME, "uid-again", "admin")
+    for text in ("ann", token()):
+        with pytest.raises(ApiError):
+            await reviewer().review(text, again, (), NOW)

@@ -22,7 +22,10 @@ class Chain(Protocol):
 
 
 class TokenReviewer:
-    """Answers for one tenant at a time: a token of any other tenant is one that nobody knows."""
+    """Answers for one tenant at a time: a token of any other tenant is one that nobody knows.
+
+    A tenant that was made again under the id of a deleted one is another: it has another uid.
+    """
 
     def __init__(self, chain: Chain, accounts: ServiceAccountAuthenticator, host: Collection[str]) -> None:
         """`host` are the audiences of the host: a tenant that names one of them means its own API."""
@@ -31,20 +34,21 @@ class TokenReviewer:
         self._host = host
 
     async def review(
-        self, token: str, tenant: TenantId, audiences: tuple[str, ...], now: float
+        self, token: str, asker: Caller, audiences: tuple[str, ...], now: float
     ) -> tuple[Caller, tuple[str, ...]]:
-        """Whom the token is good for, and for which of `audiences` (empty: the API's). Raises ApiError 401."""
+        """Whom the token is good for in the asker's cluster, and for which of `audiences` (empty: the API's).
+
+        Raises ApiError 401.
+        """
+        tenant = asker.tenant
         own = audience(tenant)
         asked = {one: own if one in self._host else one for one in audiences or (own,)}
         found = await self._accounts.review(token, tenant, frozenset(asked.values()), now)
         caller, good = found or await self._other(token, tenant, own, now)
         named = tuple(one for one, stored in asked.items() if stored in good)
-        if not named:
+        if not named or (caller.tenant, caller.tenant_uid) != (tenant, asker.tenant_uid):
             raise status.unauthorized()
         return caller, named
 
     async def _other(self, token: str, tenant: TenantId, own: str, now: float) -> tuple[Caller, frozenset[str]]:
-        caller = await self._chain.authenticate(Credential(token, b"", tenant), now)
-        if caller.tenant != tenant:
-            raise status.unauthorized()
-        return caller, frozenset({own})
+        return await self._chain.authenticate(Credential(token, b"", tenant), now), frozenset({own})

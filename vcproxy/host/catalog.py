@@ -75,9 +75,12 @@ class Reviewer(Protocol):
     """Who knows tokens (access.reviewing.TokenReviewer)."""
 
     async def review(
-        self, token: str, tenant: TenantId, audiences: tuple[str, ...], now: float
+        self, token: str, asker: Caller, audiences: tuple[str, ...], now: float
     ) -> tuple[Caller, tuple[str, ...]]:
-        """Whom a token is good for, and for which of `audiences` (empty: the API's). Raises ApiError 401."""
+        """Whom a token is good for in the asker's cluster, and for which of `audiences` (empty: the API's).
+
+        Raises ApiError 401.
+        """
         ...
 
 
@@ -184,7 +187,7 @@ class Catalog:
         if request.group == access_reviews.GROUP:
             view = access_reviews.review(kind, form, request.namespace, asking.user, asking.policy)
         elif kind == "TokenReview":
-            view = await _token_review(form, caller.tenant, reviewer, now)
+            view = await _token_review(form, caller, reviewer, now)
         else:
             view = reviews.self_subject_review(caller, moment)
         return await replies.of_document(view, accepted.codec, call, code=201, headers=warnings)
@@ -323,11 +326,11 @@ def _renamed(raw: bytes, tenant: TenantId, group: str) -> bytes:
     return msgspec.json.encode(openapi_own.renamed(msgspec.json.decode(raw), tenant, group))
 
 
-async def _token_review(form: Form, tenant: TenantId, reviewer: Reviewer, now: float) -> dict[str, Any]:
+async def _token_review(form: Form, asker: Caller, reviewer: Reviewer, now: float) -> dict[str, Any]:
     """Who a token is, in the tenant's cluster and nowhere else."""
     token, asked = reviews.token_asked(form)
     try:
-        caller, good = await reviewer.review(token, tenant, asked, now)
+        caller, good = await reviewer.review(token, asker, asked, now)
     except ApiError:
         return reviews.token_review(form, None, ())
     return reviews.token_review(form, caller, good)
