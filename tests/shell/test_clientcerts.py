@@ -132,6 +132,14 @@ async def test_a_ca_of_two_tenants_needs_the_tenant_in_the_address() -> None:
     assert caller.tenant == GLOBEX
 
 
+async def test_tokens_that_come_with_a_certificate_are_not_kept() -> None:
+    one, shown = of_acme(), der(client())
+    for number in range(9):
+        credential = Credential(f"{number}", shown)
+        await one.authenticate(credential, NOW)
+    assert len(one._known) == 1
+
+
 async def test_a_ca_taken_away_ends_what_it_signed() -> None:
     one = of_acme()
     credential = Credential(certificate=der(client()))

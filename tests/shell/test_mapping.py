@@ -77,6 +77,20 @@ def test_reserved_names_are_refused(name: str) -> None:
         mapped({"sub": name}, {"username": {"claim": "sub", "prefix": ""}})
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sub": "\u00eb" * 600},
+        {"sub": "ann", "groups": ["g"] * 1025},
+        {"sub": "ann", "groups": [f"{number}{'g' * 1000}" for number in range(80)]},
+        {"sub": "\ud800"},
+    ],
+)
+def test_names_are_bounded_in_bytes_each_and_together(claims: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError):
+        mapped(claims, {"username": {"claim": "sub", "prefix": ""}, "groups": {"claim": "groups", "prefix": ""}})
+
+
 def test_the_prefix_system_is_for_those_whose_configuration_gives_it() -> None:
     assert mapped({"sub": "x"}, {"username": {"claim": "sub", "prefix": "system:"}}).user == "system:x"
     with pytest.raises(RefusedError):

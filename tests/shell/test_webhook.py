@@ -73,6 +73,9 @@ async def test_all_who_bring_the_same_token_wait_for_one_exchange() -> None:
         {"authenticated": True, "user": {}},
         {"authenticated": True, "user": {"username": "vcproxy:tenant:globex"}},
         {"authenticated": True, "user": {"username": "a", "groups": ["vcproxy:tenants"]}},
+        {"authenticated": True, "user": {"username": "a" * 1025}},
+        {"authenticated": True, "user": {"username": "a", "groups": ["g"] * 1025}},
+        {"authenticated": True, "user": {"username": "a", "groups": [f"{n}{'g' * 1000}" for n in range(80)]}},
         {"authenticated": True, "user": {"username": "a", "extra": {"vcproxy.io/tenant": ["globex"]}}},
     ],
 )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from vcproxy.access import clientcerts, jwks, paths, trust
-from vcproxy.access.authenticator import remember
 from vcproxy.access.fetching import Fetcher, UnreachableError
+from vcproxy.access.remembering import ROOM, Remembered
 from vcproxy.access.trust import Issuer
 
 KEPT: Final = 240.0
@@ -34,7 +34,7 @@ class Assessor:
     def __init__(self, ask: Ask = _fetcher, now: Callable[[], float] = time.time) -> None:
         self._ask = ask
         self._now = now
-        self._heard: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._heard = Remembered[tuple[str, str, str], tuple[str, float]](ISSUERS, ROOM)
 
     async def __call__(self, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Mistakes in a spec, and what is wrong with issuers although they are written well: one text each."""
@@ -59,12 +59,11 @@ class Assessor:
     async def _reach(self, issuer: Issuer) -> str:
         """What is wrong with an issuer, as was heard a short while ago; "" for nothing."""
         key = issuer.url, issuer.discovery, issuer.ca
-        problem, until = self._heard.get(key, ("", 0.0))
+        problem, until = self._heard.get(key) or ("", 0.0)
         if self._now() >= until:
             problem = await self._tried(issuer)
             kept = KEPT_BAD if problem else KEPT
-            self._heard.pop(key, None)
-            remember(self._heard, key, (problem, self._now() + kept), ISSUERS)
+            self._heard.keep(key, (problem, self._now() + kept))
         return problem
 
     async def _tried(self, issuer: Issuer) -> str:

@@ -6,12 +6,13 @@ make a token live longer.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 
 from vcproxy.access.keys import Keys
 from vcproxy.access.records import TokenRecords
+from vcproxy.access.remembering import ROOM, SMALL_ROOM, Remembered
 from vcproxy.access.tokens import CLOCK_SKEW, ISSUER, InvalidTokenError, VerifiedToken, issuer_of, verify
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
@@ -20,11 +21,8 @@ from vcproxy.core.status import ApiError
 from vcproxy.core.view import TenantView
 
 CACHE_LIMIT: Final = 8192
-"""Verified tokens that are remembered: at 2 KiB each, 16 MiB."""
+"""Verified tokens that are remembered."""
 REFUSED_LIMIT: Final = 2048
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -105,11 +103,9 @@ class TokenAuthenticator:
     ) -> None:
         self._keys_provider = keys
         self._revocations = revocations
-        self._cache_limit = cache_limit
-        self._refused_limit = refused_limit
         self._keys: Keys | None = None
-        self._verified: dict[str, tuple[VerifiedToken, Caller]] = {}
-        self._refused: dict[str, None] = {}
+        self._verified = Remembered[str, tuple[VerifiedToken, Caller]](cache_limit, ROOM)
+        self._refused = Remembered[str, None](refused_limit, SMALL_ROOM)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         """The caller of a token that was verified before and counts now. Raises ApiError 401."""
@@ -141,9 +137,9 @@ class TokenAuthenticator:
             raise status.unauthorized()
 
     def _expire(self, token: str, verified: VerifiedToken, now: float) -> None:
-        self._verified.pop(token, None)
+        self._verified.forget(token)
         if verified.expires <= now:
-            remember(self._refused, token, None, self._refused_limit)
+            self._refused.keep(token, None)
 
     def _verify(self, token: str) -> tuple[VerifiedToken, Caller]:
         keys = self._current_keys()
@@ -152,10 +148,10 @@ class TokenAuthenticator:
         try:
             verified = verify(token, keys)
         except InvalidTokenError:
-            remember(self._refused, token, None, self._refused_limit)
+            self._refused.keep(token, None)
             raise status.unauthorized() from None
         entry = verified, _caller(verified)
-        remember(self._verified, token, entry, self._cache_limit)
+        self._verified.keep(token, entry)
         return entry
 
     def _current_keys(self) -> Keys | None:
@@ -176,10 +172,3 @@ def _caller(token: VerifiedToken) -> Caller:
     return Caller(
         token.tenant, token.tenant_uid, token.user, token.groups, credential_id=token.id, expires=token.expires
     )
-
-
-def remember(cache: dict[K, V], key: K, value: V, limit: int) -> None:
-    """Keep an entry; the oldest goes when there are too many (dictionaries keep their order)."""
-    while len(cache) >= limit:
-        del cache[next(iter(cache))]
-    cache[key] = value

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from vcproxy.access.authenticator import Authenticator, Credential, UnreachableIssuerError, remember
+from vcproxy.access.authenticator import Authenticator, Credential, UnreachableIssuerError
+from vcproxy.access.remembering import SMALL_ROOM, Remembered
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
 from vcproxy.core.status import ApiError
@@ -30,7 +31,7 @@ class Chain:
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)
         self._checks: dict[Credential, asyncio.Task[None]] = {}
-        self._ended: dict[Credential, float] = {}
+        self._ended = Remembered[Credential, float](ENDED_LIMIT, SMALL_ROOM)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         """The caller, where an authenticator knows it without waiting; else None. Raises ApiError 401."""
@@ -50,7 +51,7 @@ class Chain:
 
     def counts(self, credential: Credential, caller: Caller, now: float) -> bool:
         """Whether what `caller` began with this credential may go on. Waits for nothing."""
-        if now >= caller.expires or self._ended.get(credential, 0.0) > now:
+        if now >= caller.expires or (self._ended.get(credential) or 0.0) > now:
             return False
         try:
             known = self.recall(credential, now)
@@ -75,7 +76,7 @@ class Chain:
         finally:
             del self._checks[credential]
         if not counts:
-            remember(self._ended, credential, now + ENDED_SECONDS, ENDED_LIMIT)
+            self._ended.keep(credential, now + ENDED_SECONDS)
 
 
 def _same(known: Caller, caller: Caller) -> bool:

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from vcproxy.access import paths
-from vcproxy.access.authenticator import Credential, Revocations, Tenants, remember
+from vcproxy.access.authenticator import Credential, Revocations, Tenants
 from vcproxy.access.paths import Path
+from vcproxy.access.remembering import ROOM, Remembered
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
@@ -55,6 +56,10 @@ class _Known(msgspec.Struct, frozen=True):
     issued: float
 
 
+_Shown = tuple[str, bytes]
+"""The tenant that the address names, and the certificates: whatever token comes with them is not looked at."""
+
+
 class CertificateAuthenticator:
     """Tells callers by certificates. `trust` is told of each new CA, PEM."""
 
@@ -65,7 +70,7 @@ class CertificateAuthenticator:
         self._authorities: dict[TenantId, tuple[_Authority, ...]] = {}
         self._named: dict[bytes, dict[TenantId, None]] = {}
         """By the name of a CA: whose it is. There may be thousands of CAs, and strangers choose what they show."""
-        self._known: dict[Credential, _Known] = {}
+        self._known = Remembered[_Shown, _Known](CACHE_LIMIT, ROOM)
 
     def update(self, tenant: TenantId, bundle: str, kept: Kept | None = None) -> None:
         """Take as all CAs of a tenant those that it names, PEM, and those that vcproxy keeps for it.
@@ -93,7 +98,7 @@ class CertificateAuthenticator:
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         """The caller of a certificate that counts. Raises ApiError 401 for one that was revoked since."""
-        known = self._known.get(credential) if credential.certificate else None
+        known = self._known.get(_shown(credential)) if credential.certificate else None
         if known is None or now >= known.until:
             return None
         self._refuse_revoked(known)
@@ -114,7 +119,7 @@ class CertificateAuthenticator:
             log.debug("a client certificate was refused: %s", error)
             raise status.unauthorized() from None
         self._refuse_revoked(known)
-        remember(self._known, credential, known, CACHE_LIMIT)
+        self._known.keep(_shown(credential), known)
         return known.caller
 
     def _refuse_revoked(self, known: _Known) -> None:
@@ -153,6 +158,10 @@ class CertificateAuthenticator:
         caller = Caller(view.id, view.uid, names[0], groups, credential_id=fingerprint, expires=expires)
         issued = certificate.not_valid_before_utc.timestamp()
         return _Known(caller, min(expires, now + KEPT_SECONDS), serial(certificate), issued)
+
+
+def _shown(credential: Credential) -> _Shown:
+    return credential.tenant, credential.certificate
 
 
 class Trust:

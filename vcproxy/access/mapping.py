@@ -16,7 +16,10 @@ from vcproxy.core.caller import NO_EXTRA
 
 TENANT_EXTRA: Final = "vcproxy.io/tenant"
 NAME_LIMIT: Final = 1024
+"""Bytes of a user's name, of a group, of the uid, and of a value of extra."""
 GROUP_LIMIT: Final = 1024
+USER_LIMIT: Final = 65536
+"""Bytes of all names of one user."""
 _MAPPINGS: Final = frozenset({"username", "groups", "uid", "extra"})
 _EXTRA: Final = frozenset({"key", "valueExpression"})
 _CLAIM_RULE: Final = frozenset({"claim", "requiredValue", "expression", "message"})
@@ -70,6 +73,7 @@ class ClaimMapping(msgspec.Struct, frozen=True):
             _text(self.uid(claims)),
             {key: values for key, values in extra.items() if values},
         )
+        check_size(mapped)
         self._refuse_reserved(mapped)
         shown: dict[str, Any] = {"username": mapped.user, "groups": list(mapped.groups), "uid": mapped.uid}
         shown["extra"] = {key: list(values) for key, values in mapped.extra.items()}
@@ -83,6 +87,17 @@ class ClaimMapping(msgspec.Struct, frozen=True):
         users = "users" not in self.reserved and mapped.user.startswith("system:")
         if users or ("groups" not in self.reserved and any(group.startswith("system:") for group in mapped.groups)):
             raise RefusedError("the prefix system: is reserved")
+
+
+def check_size(mapped: Mapped) -> None:
+    """Nothing if a user may be kept. Raises RefusedError for names that are too long, too many, or no Unicode."""
+    extra = [value for values in mapped.extra.values() for value in values]
+    try:
+        sizes = [len(name.encode()) for name in (mapped.user, *mapped.groups, mapped.uid, *mapped.extra, *extra)]
+    except UnicodeEncodeError:
+        raise RefusedError("a name is no Unicode text") from None
+    if max(sizes) > NAME_LIMIT or max(len(mapped.groups), len(extra)) > GROUP_LIMIT or sum(sizes) > USER_LIMIT:
+        raise RefusedError("the names of the user are too long, or too many")
 
 
 def compiled(entry: Mapping[str, Any], problems: list[str]) -> ClaimMapping | None:

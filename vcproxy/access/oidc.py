@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from vcproxy.access import tokens
-from vcproxy.access.authenticator import Credential, Tenants, remember
+from vcproxy.access.authenticator import Credential, Tenants
 from vcproxy.access.fetching import Fetcher, UnreachableError
 from vcproxy.access.jwks import KeySet
 from vcproxy.access.mapping import TENANT_EXTRA, Mapped, RefusedError
+from vcproxy.access.remembering import ROOM, SMALL_ROOM, Remembered
 from vcproxy.access.signatures import ALGORITHMS, signed
 from vcproxy.access.trust import Issuer
 from vcproxy.core import status
@@ -47,8 +48,8 @@ class OidcAuthenticator:
         self._shared = tuple(shared)
         self._by_url: dict[str, list[tuple[TenantId | None, Issuer]]] = {}
         self._keys: dict[Issuer, KeySet] = {}
-        self._known: dict[Credential, tuple[Caller, float]] = {}
-        self._refused: dict[Credential, float] = {}
+        self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
+        self._refused = Remembered[Credential, float](REFUSED_LIMIT, SMALL_ROOM)
         self._index()
 
     def update(self, tenant: TenantId, issuers: Sequence[Issuer]) -> None:
@@ -64,7 +65,7 @@ class OidcAuthenticator:
         caller, until = self._known.get(credential) or (None, 0.0)
         if caller is not None and now < until:
             return caller
-        if caller is None and self._refused.get(credential, 0.0) > now:
+        if caller is None and (self._refused.get(credential) or 0.0) > now:
             raise status.unauthorized()
         return None
 
@@ -72,15 +73,15 @@ class OidcAuthenticator:
         candidates = self._candidates(credential) if credential.token else None
         if candidates is None:
             return None
-        if self._refused.get(credential, 0.0) > now:
+        if (self._refused.get(credential) or 0.0) > now:
             raise status.unauthorized()
         try:
             caller = await self._first(credential, candidates, now)
         except (RefusedError, tokens.InvalidTokenError) as error:
             log.debug("an ID token was refused: %s", error)
-            remember(self._refused, credential, now + REFUSED_SECONDS, REFUSED_LIMIT)
+            self._refused.keep(credential, now + REFUSED_SECONDS)
             raise status.unauthorized() from None
-        remember(self._known, credential, (caller, min(caller.expires, now + KEPT_SECONDS)), CACHE_LIMIT)
+        self._known.keep(credential, (caller, min(caller.expires, now + KEPT_SECONDS)))
         return caller
 
     def _index(self) -> None:

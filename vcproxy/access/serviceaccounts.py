@@ -17,10 +17,11 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from vcproxy.access import tokens
-from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError, remember
+from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError
 from vcproxy.access.fetching import UnreachableError
 from vcproxy.access.flights import Flights
 from vcproxy.access.mapping import RefusedError
+from vcproxy.access.remembering import ROOM, SMALL_ROOM, Remembered
 from vcproxy.core import status
 from vcproxy.core.audience import audience
 from vcproxy.core.caller import Caller
@@ -92,14 +93,14 @@ class ServiceAccountAuthenticator:
         self._tenants = tenants
         self._verifier = verifier
         self._clock = clock
-        self._known: dict[Credential, tuple[Caller, float]] = {}
-        self._refused: dict[Credential, float] = {}
+        self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
+        self._refused = Remembered[Credential, float](REFUSED_LIMIT, SMALL_ROOM)
         self._flights = Flights(self._looked, FLIGHTS)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         caller, looked = self._known.get(credential) or (None, 0.0)
         if caller is None or now - looked >= HARD or now >= caller.expires:
-            if self._refused.get(credential, 0.0) > now:
+            if (self._refused.get(credential) or 0.0) > now:
                 raise status.unauthorized()
             return None
         if now - looked >= SOFT:
@@ -149,16 +150,15 @@ class ServiceAccountAuthenticator:
         except (RefusedError, tokens.InvalidTokenError) as error:
             self._refuse(credential, error)
             raise status.unauthorized() from None
-        self._refused.pop(credential, None)
-        self._known.pop(credential, None)
-        remember(self._known, credential, (caller, now), CACHE_LIMIT)
+        self._refused.forget(credential)
+        self._known.keep(credential, (caller, now))
         return caller
 
     def _refuse(self, credential: Credential, error: Exception) -> None:
         log.debug("a ServiceAccount token was refused: %s", error)
-        self._known.pop(credential, None)
+        self._known.forget(credential)
         if not isinstance(error, NotYetError):
-            remember(self._refused, credential, self._clock() + REFUSED_SECONDS, REFUSED_LIMIT)
+            self._refused.keep(credential, self._clock() + REFUSED_SECONDS)
 
     def _view(self, claims: Claims, named: TenantId) -> TenantView:
         """The tenant whose namespace the token is of. Its label says so, not the prefix alone: the registry knows."""

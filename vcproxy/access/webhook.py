@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError, remember
+from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError
 from vcproxy.access.fetching import UnreachableError
 from vcproxy.access.flights import Flights
-from vcproxy.access.mapping import TENANT_EXTRA, Mapped, RefusedError
+from vcproxy.access.mapping import TENANT_EXTRA, Mapped, RefusedError, check_size
 from vcproxy.access.oidc import chosen
+from vcproxy.access.remembering import ROOM, SMALL_ROOM, Remembered
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
@@ -42,15 +43,15 @@ class WebhookAuthenticator:
         self._ask = ask
         self._kept = kept
         self._refused_for = refused
-        self._known: dict[Credential, tuple[Caller, float]] = {}
-        self._refused: dict[Credential, float] = {}
+        self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
+        self._refused = Remembered[Credential, float](REFUSED_LIMIT, SMALL_ROOM)
         self._flights = Flights(self._asked, FLIGHTS)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         caller, until = self._known.get(credential) or (None, 0.0)
         if caller is not None and now < until:
             return caller
-        if self._refused.get(credential, 0.0) > now:
+        if (self._refused.get(credential) or 0.0) > now:
             raise status.unauthorized()
         return None
 
@@ -71,10 +72,10 @@ class WebhookAuthenticator:
             log.warning("the token webhook cannot be asked: %s", error)
             raise UnreachableIssuerError from None
         except (RefusedError, ApiError):
-            self._known.pop(credential, None)
-            remember(self._refused, credential, now + self._refused_for, REFUSED_LIMIT)
+            self._known.forget(credential)
+            self._refused.keep(credential, now + self._refused_for)
             raise status.unauthorized() from None
-        remember(self._known, credential, (caller, now + self._kept), CACHE_LIMIT)
+        self._known.keep(credential, (caller, now + self._kept))
         return caller
 
     def _caller(self, credential: Credential, answer: Any) -> Caller:
@@ -89,6 +90,7 @@ class WebhookAuthenticator:
         extra = {key: tuple(values) for key, values in state.user.extra.items()}
         groups = tuple(group for group in state.user.groups if group != "system:authenticated")
         mapped = Mapped(state.user.username, groups, state.user.uid, extra)
+        check_size(mapped)
         if any(name.startswith("vcproxy:") for name in (mapped.user, *groups)):
             raise RefusedError("the prefix vcproxy: is reserved")
         view = self._tenants.tenant(chosen(TenantId(credential.tenant), mapped))
