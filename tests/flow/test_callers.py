@@ -116,6 +116,50 @@ async def test_groups_and_uids_without_a_user_are_refused(headers: dict[str, str
     assert (await who(World(), **headers))[0] == 400
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Impersonate_User": "b" * 1025},
+        {"Impersonate_User": "bob", "Impersonate_Group": "g" * 1025},
+        {"Impersonate_User": "bob", "Impersonate_Uid": "7" * 1025},
+        {"Impersonate_User": "bob", "Impersonate_Extra_team": "x" * 1025},
+        {"Impersonate_User": "bob", f"Impersonate_Extra_{'k' * 1025}": "x"},
+        {"Impersonate_User": "bob"} | {f"Impersonate_Extra_{at}": "x" * 1000 for at in range(9)},
+        {"Impersonate_User": "\xeb" * 600},
+    ],
+)
+async def test_names_that_are_too_long_are_refused_before_anything_is_kept_of_them(headers: dict[str, str]) -> None:
+    code, message = await who(World(), **{key: mojibake(value) for key, value in headers.items()})
+    assert code == 400
+    assert "1024 bytes at most" in message
+
+
+def mojibake(text: str) -> str:
+    """A text as the listener gives the bytes that Go's clients send for it."""
+    return text.encode().decode("latin-1")
+
+
+async def test_names_are_the_utf8_that_clients_send() -> None:
+    shown = await who(
+        World(),
+        Impersonate_User=mojibake("zo\xeb"),
+        Impersonate_Group=mojibake("\u8eca"),
+        **{"Impersonate_Extra_%c3%ab%4a": mojibake("\xeb"), "Impersonate_Extra_50%": "x"},
+    )
+    assert (shown["username"], shown["groups"][0]) == ("zo\xeb", "\u8eca")
+    assert shown["extra"] == {"\xebJ": ["\xeb"], "50%": ["x"]}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Impersonate_User": "zo\xeb"}, {"Impersonate_User": "bob", "Impersonate_Extra_%ff": "x"}],
+)
+async def test_what_is_no_utf8_is_refused(headers: dict[str, str]) -> None:
+    code, message = await who(World(), **headers)
+    assert code == 400
+    assert "UTF-8" in message
+
+
 async def test_a_service_account_comes_with_its_groups() -> None:
     shown = await who(World(), Impersonate_User="system:serviceaccount:web:builder")
     assert shown["groups"] == ["system:serviceaccounts", "system:serviceaccounts:web", "system:authenticated"]

@@ -22,6 +22,8 @@ EARLY: Final = 10.0
 """Seconds of a namespace's life in which a 403 for want of rights is asked again."""
 STATUS_LIMIT: Final = 1 << 20
 """Bytes of a Status that are read."""
+KEPT_NAMES: Final = 256
+"""Characters of user and actor whose headers are kept: some 2 KiB, 8 MiB of all that are kept."""
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 0.25
 
@@ -30,17 +32,24 @@ _USER: Final = "Impersonate-Extra-vcproxy.io%2Fuser"
 Headers = Sequence[tuple[str, str]]
 
 
-@lru_cache(maxsize=4096)
 def impersonation(tenant: TenantId, user: str, actor: str = "") -> Headers:
     """The headers that make a request the tenant's; who it is goes along for the host's audit log.
 
     `actor` is who acts as `user`, and stands before that one.
     """
+    return (_kept if len(user) + len(actor) <= KEPT_NAMES else _made)(tenant, user, actor)
+
+
+def _made(tenant: TenantId, user: str, actor: str) -> Headers:
     return (
         ("Impersonate-User", host_user(tenant)),
         ("Impersonate-Group", TENANTS_GROUP),
         *((_USER, quote(name, safe="@:.-_")) for name in ((actor, user) if actor else (user,))),
     )
+
+
+_kept = lru_cache(maxsize=4096)(_made)
+"""Those who ask do so again and again. What is kept is short: users may choose whom they act as."""
 
 
 class BufferedResponse:
