@@ -151,3 +151,12 @@ def test_new_keys_count_at_once_and_lost_keys_refuse_at_once() -> None:
     current[0] = Keys.from_secret(Keys.generate())
     refused(mine, token)
     refused(mine, new)
+
+
+def test_revocations_that_cannot_be_read_are_in_force_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    revocations = LiveRevocations()
+    revocations.update(ACME, {"_revoked-users": '{"bob":"2030-01-01T00:00:00Z","x":"bad"}', "odd": "{"})
+    refused = [revocations.refuses(ACME, "t", user, 0.0) for user in ("bob", "x", "ann")]
+    assert refused == [True, True, False]
+    assert "ConfigMap tokens-acme" in caplog.text
+    assert "odd, _revoked-users: x" in caplog.text

@@ -7,6 +7,7 @@ import pytest
 from vcproxy.access.records import (
     LONGEST_LIFE,
     RECORD_LIMIT,
+    REVOKED_USERS,
     IssuedToken,
     TokenRecords,
     rfc3339,
@@ -76,6 +77,44 @@ def test_what_cannot_be_read_counts_as_revoked_and_is_kept() -> None:
     assert records.refuses("list", "ann", 1.0)
     assert not records.refuses("a", "ann", 100)
     assert records.data()["odd"] == "{"
+
+
+@pytest.mark.parametrize("odd", ["bad", None, 7, "2030-01-01T00:00:00", ["2030-01-01T00:00:00Z"]])
+def test_one_bad_date_leaves_all_other_revocations_in_force(odd: object) -> None:
+    records = TokenRecords.parse({REVOKED_USERS: json.dumps({"bob": "2030-01-01T00:00:00Z", "x": odd})})
+    assert records.refuses("t", "bob", 0.0)
+    assert not records.refuses("t", "bob", seconds("2031-01-01T00:00:00Z"))
+    assert records.refuses("t", "x", seconds("2099-01-01T00:00:00Z"))
+    assert not records.refuses("t", "ann", 0.0)
+    assert records.problems() == [f"{REVOKED_USERS}: x"]
+
+
+def test_of_everybody_a_bad_date_refuses_all() -> None:
+    records = TokenRecords.parse({REVOKED_USERS: '{"": "bad"}', "a": token("a").encode()})
+    assert records.refuses("t", "ann", 1e11)
+    assert records.refuses("a", "ann", 100)
+
+
+def test_what_cannot_be_read_of_users_outlives_other_changes() -> None:
+    now = seconds("2030-01-01T00:00:00Z")
+    records = TokenRecords.parse({REVOKED_USERS: '{"x": "bad", "bob": "2030-01-01T00:00:00Z"}'})
+    for changed in (records.revoke_user("ann", now), records.revoke_all(now), records.add(token("a"), 0)):
+        again = TokenRecords.parse(changed.data())
+        assert again == changed
+        assert again.refuses("t", "x", 1e11)
+        assert again.refuses("t", "bob", now)
+    mended = records.revoke_user("x", now)
+    assert (mended.problems(), mended.refuses("t", "x", now), mended.refuses("t", "x", now + 1)) == ([], True, False)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', "[" * 100_000])
+def test_users_that_cannot_be_read_at_all_refuse_everything_and_are_not_written_over(text: str) -> None:
+    records = TokenRecords.parse({REVOKED_USERS: text})
+    assert records.refuses("t", "ann", 1e11)
+    assert records.add(token("a"), 0).data()[REVOKED_USERS] == text
+    with pytest.raises(ValueError, match="cannot be read"):
+        records.revoke_user("ann", 100)
+    assert TokenRecords.parse(records.revoke_all(100).data()) == TokenRecords({}, {"": 100})
 
 
 def test_a_full_map_says_so() -> None:

@@ -5,13 +5,14 @@ the whole text, refused when it no longer counts. Expiry and revocation are look
 make a token live longer.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
 from vcproxy.access.keys import Keys
-from vcproxy.access.records import TokenRecords
+from vcproxy.access.records import TokenRecords, tokens_map_name
 from vcproxy.access.remembering import ROOM, SMALL_ROOM, Remembered
 from vcproxy.access.tokens import CLOCK_SKEW, ISSUER, InvalidTokenError, VerifiedToken, issuer_of, verify
 from vcproxy.core import status
@@ -20,6 +21,10 @@ from vcproxy.core.names import TenantId
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import TenantView
 
+log = logging.getLogger(__name__)
+
+PROBLEMS: Final = 8
+"""Unreadable entries that the log names."""
 CACHE_LIMIT: Final = 8192
 """Verified tokens that are remembered."""
 REFUSED_LIMIT: Final = 2048
@@ -83,7 +88,16 @@ class LiveRevocations:
         if data is None:
             self._records.pop(tenant, None)
         else:
-            self._records[tenant] = TokenRecords.parse(data)
+            records = self._records[tenant] = TokenRecords.parse(data)
+            problems = records.problems()
+            if problems:
+                shown = ", ".join(problems[:PROBLEMS])
+                log.error(
+                    "ConfigMap %s: what cannot be read counts as revoked (%d): %s",
+                    tokens_map_name(tenant),
+                    len(problems),
+                    shown,
+                )
 
     def refuses(self, tenant: TenantId, token_id: str, user: str, issued: float) -> bool:
         records = self._records.get(tenant)

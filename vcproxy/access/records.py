@@ -70,16 +70,19 @@ class IssuedToken(msgspec.Struct, frozen=True):
         )
 
 
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 EVERYBODY: Final = ""
 """Among the revoked users: all of them (no user's name is empty)."""
 
 
 class TokenRecords(msgspec.Struct, frozen=True):
-    """The records of one tenant. Each change is a new value; `unreadable` entries are kept as they are."""
+    """The records of one tenant. Each change is a new value; what is unreadable is kept as it is."""
 
     tokens: Mapping[str, IssuedToken] = {}
     revoked_users: Mapping[str, float] = {}
     unreadable: Mapping[str, str] = {}
+    unreadable_users: Mapping[str, Any] = {}
+    """Revoked users of whom nobody can tell since when: all they have is refused."""
 
     @staticmethod
     def parse(data: Mapping[str, str] | None) -> "TokenRecords":
@@ -87,22 +90,28 @@ class TokenRecords(msgspec.Struct, frozen=True):
         tokens: dict[str, IssuedToken] = {}
         unreadable: dict[str, str] = {}
         users: dict[str, float] = {}
+        odd: dict[str, Any] = {}
         for key, text in (data or {}).items():
             try:
                 if key == REVOKED_USERS:
-                    users = _users(text)
+                    users, odd = _users(text)
                 else:
                     tokens[key] = _token(key, text)
-            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            except _UNREADABLE:
                 unreadable[key] = text
-        return TokenRecords(tokens, users, unreadable)
+        return TokenRecords(tokens, users, unreadable, odd)
 
     def data(self) -> dict[str, str]:
         """The ConfigMap's data."""
         data = dict(self.unreadable) | {key: token.encode() for key, token in self.tokens.items()}
-        if self.revoked_users:
-            data[REVOKED_USERS] = json.dumps({user: rfc3339(at) for user, at in sorted(self.revoked_users.items())})
+        users = {user: rfc3339(at) for user, at in self.revoked_users.items()} | dict(self.unreadable_users)
+        if users:
+            data[REVOKED_USERS] = json.dumps(users, sort_keys=True)
         return data
+
+    def problems(self) -> list[str]:
+        """What cannot be read, each by its key, of users with their names."""
+        return [*self.unreadable, *(f"{REVOKED_USERS}: {user or 'everybody'}" for user in self.unreadable_users)]
 
     def listed(self) -> list[IssuedToken]:
         """All tokens, the oldest first."""
@@ -113,38 +122,52 @@ class TokenRecords(msgspec.Struct, frozen=True):
         live = self.without_expired(now)
         if len(live.tokens) >= RECORD_LIMIT:
             raise ValueError(f"the tenant has {RECORD_LIMIT} tokens that have not expired: no more can be recorded")
-        return TokenRecords({**live.tokens, token.id: token}, live.revoked_users, live.unreadable)
+        return msgspec.structs.replace(live, tokens={**live.tokens, token.id: token})
 
     def revoke(self, token_id: str, now: float) -> "TokenRecords":
         """With one token revoked (a second time changes nothing). Raises KeyError for an id without record."""
         token = self.tokens[token_id]
         revoked = token if token.revoked is not None else msgspec.structs.replace(token, revoked=now)
         live = self.without_expired(now)
-        return TokenRecords({**live.tokens, token_id: revoked}, live.revoked_users, live.unreadable)
+        return msgspec.structs.replace(live, tokens={**live.tokens, token_id: revoked})
 
     def revoke_user(self, user: str, now: float) -> "TokenRecords":
-        """With every token of a user revoked that was issued up to now, recorded or not."""
+        """With every token of a user revoked that was issued up to now, recorded or not.
+
+        Raises ValueError where it cannot be read which users were revoked before: nothing of that is written over.
+        """
+        if REVOKED_USERS in self.unreadable:
+            raise ValueError(f"{REVOKED_USERS} cannot be read: correct it, or revoke all that the tenant has")
         live = self.without_expired(now)
         tokens = {
             key: msgspec.structs.replace(token, revoked=now) if token.user == user and token.revoked is None else token
             for key, token in live.tokens.items()
         }
-        return TokenRecords(tokens, {**live.revoked_users, user: now}, live.unreadable)
+        return msgspec.structs.replace(live._since(user, now), tokens=tokens)
 
     def revoke_all(self, now: float) -> "TokenRecords":
-        """With every token of the tenant revoked that was issued up to now, recorded or not."""
+        """With every token of the tenant revoked that was issued up to now, recorded or not.
+
+        Whoever was revoked before was so for less than that, so this is right where that cannot be read.
+        """
         live = self.without_expired(now)
         tokens = {
             key: msgspec.structs.replace(token, revoked=now) if token.revoked is None else token
             for key, token in live.tokens.items()
         }
-        return TokenRecords(tokens, {**live.revoked_users, EVERYBODY: now}, live.unreadable)
+        unreadable = {key: text for key, text in live.unreadable.items() if key != REVOKED_USERS}
+        return msgspec.structs.replace(live._since(EVERYBODY, now), tokens=tokens, unreadable=unreadable)
+
+    def _since(self, user: str, now: float) -> "TokenRecords":
+        odd = {name: value for name, value in self.unreadable_users.items() if name != user}
+        users = {**self.revoked_users, user: now}
+        return msgspec.structs.replace(self, revoked_users=users, unreadable_users=odd)
 
     def without_expired(self, now: float) -> "TokenRecords":
         """Without what no longer matters: expired tokens, and users revoked so long ago that no token is left."""
         tokens = {key: token for key, token in self.tokens.items() if token.expires > now}
         users = {user: at for user, at in self.revoked_users.items() if at + LONGEST_LIFE > now}
-        return TokenRecords(tokens, users, self.unreadable)
+        return msgspec.structs.replace(self, tokens=tokens, revoked_users=users)
 
     def refuses(self, token_id: str, user: str, issued: float) -> bool:
         """Whether a token or certificate whose signature is good was taken back.
@@ -158,6 +181,8 @@ class TokenRecords(msgspec.Struct, frozen=True):
 
     def _revoked(self, user: str) -> float:
         """Up to when what was issued to a user was revoked."""
+        if REVOKED_USERS in self.unreadable or {user, EVERYBODY} & self.unreadable_users.keys():
+            return float("inf")
         never = float("-inf")
         return max(self.revoked_users.get(user, never), self.revoked_users.get(EVERYBODY, never))
 
@@ -177,5 +202,13 @@ def _token(key: str, text: str) -> IssuedToken:
     )
 
 
-def _users(text: str) -> dict[str, float]:
-    return {str(user): seconds(at) for user, at in json.loads(text).items()}
+def _users(text: str) -> tuple[dict[str, float], dict[str, Any]]:
+    """Since when users are revoked, and what is written of those of whom that cannot be read."""
+    users: dict[str, float] = {}
+    odd: dict[str, Any] = {}
+    for user, at in json.loads(text).items():
+        try:
+            users[user] = seconds(at)
+        except _UNREADABLE:
+            odd[user] = at
+    return users, odd
