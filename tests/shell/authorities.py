@@ -29,8 +29,12 @@ def made(
     ends: datetime.datetime = START + DAY,
     more: Sequence[tuple[x509.ExtensionType, bool]] = (),
     key: Any = None,
+    identifier: x509.SubjectKeyIdentifier | None = None,
 ) -> Pair:
-    """A certificate of `issuer`, or one that signs itself. `length`: of its path; `more`: (extension, critical)."""
+    """A certificate of `issuer`, or one that signs itself. `length`: of its path; `more`: (extension, critical).
+
+    `identifier` is a CA's key identifier where that is not the one of its key; of no bytes: it has none.
+    """
     own = key or ec.generate_private_key(ec.SECP256R1())
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
     subject = x509.Name([*parts, *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups)])
@@ -43,14 +47,15 @@ def made(
         signs = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         builder = builder.add_extension(x509.BasicConstraints(True, length), critical=True)
         builder = builder.add_extension(signs, critical=True)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own.public_key()), critical=False)
+        found = identifier or x509.SubjectKeyIdentifier.from_public_key(own.public_key())
+        builder = builder.add_extension(found, critical=False) if found.digest else builder
     if usage:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
     for extension, critical in more:
         builder = builder.add_extension(extension, critical=critical)
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    found = builder.sign(signer, hashes.SHA256())
-    return Pair(found.public_bytes(pem), own.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    signed = builder.sign(signer, hashes.SHA256())
+    return Pair(signed.public_bytes(pem), own.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
 
 
 def read(*pairs: Pair) -> tuple[x509.Certificate, ...]:

@@ -8,14 +8,21 @@ from tests.shell.authorities import CLIENT, DAY, START, made
 from tests.shell.oidcs import Provider, entry
 from vcproxy.access.assessing import Assessor
 from vcproxy.access.trust import Issuer
+from vcproxy.core.names import TenantId
 
+ACME = TenantId("acme")
 CA = made("a CA", ca=True)
 OTHER = "https://other.example.com"
 
 
+def nothing(tenant: TenantId, bundle: str) -> list[str]:
+    """No CA is like another."""
+    return []
+
+
 async def assess(spec: dict[str, Any], provider: Provider | None = None) -> tuple[list[str], list[str]]:
     asked = provider or Provider()
-    return await Assessor(lambda issuer: asked.ask, START.timestamp)(spec)
+    return await Assessor(nothing, lambda issuer: asked.ask, START.timestamp)(ACME, spec)
 
 
 async def test_what_is_in_order_is_nothing_to_talk_about() -> None:
@@ -67,7 +74,7 @@ async def test_an_issuer_that_does_not_answer_or_speaks_for_another_is_told_and_
     def of(issuer: Issuer) -> Any:
         return providers[issuer.url].ask
 
-    mistakes, unreachable = await Assessor(of, START.timestamp)(spec)
+    mistakes, unreachable = await Assessor(nothing, of, START.timestamp)(ACME, spec)
     assert mistakes == []
     assert [text.split(" ")[1].rstrip(":") for text in unreachable] == list(providers)
     assert "speaks for another issuer" in unreachable[1]
@@ -76,16 +83,16 @@ async def test_an_issuer_that_does_not_answer_or_speaks_for_another_is_told_and_
 
 async def test_an_issuer_of_many_tenants_is_asked_once_in_a_while() -> None:
     provider, clock = Provider(), [START.timestamp()]
-    assessor = Assessor(lambda issuer: provider.ask, lambda: clock[0])
+    assessor = Assessor(nothing, lambda issuer: provider.ask, lambda: clock[0])
     for _ in range(3):
-        assert await assessor({"jwt": [entry()]}) == ([], [])
+        assert await assessor(ACME, {"jwt": [entry()]}) == ([], [])
     assert len(provider.asked) == 2  # the discovery document and the keys
     provider.down, clock[0] = True, clock[0] + 240
     for _ in range(2):
-        assert "down" in (await assessor({"jwt": [entry()]}))[1][0]
+        assert "down" in (await assessor(ACME, {"jwt": [entry()]}))[1][0]
     assert len(provider.asked) == 3
     provider.down, clock[0] = False, clock[0] + 20
-    assert await assessor({"jwt": [entry()]}) == ([], [])
+    assert await assessor(ACME, {"jwt": [entry()]}) == ([], [])
 
 
 async def test_an_issuer_that_is_written_wrong_is_not_asked() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from tests.shell.fakehost import FakeHost, until
 from tests.shell.test_controller import installed, phase, running, tenant
 from vcproxy.cli.tenants import _described
+from vcproxy.core.names import TenantId
 
 JWT = {"jwt": [{"issuer": {"url": "https://a"}}]}
 
@@ -20,7 +21,7 @@ class Judge:
         self.may = asyncio.Event()
         self.may.set()
 
-    async def __call__(self, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    async def __call__(self, tenant: TenantId, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         self.asked += 1
         await self.may.wait()
         return self.mistakes, self.unreachable

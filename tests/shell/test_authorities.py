@@ -161,7 +161,7 @@ async def test_a_host_that_refuses_is_told_in_the_tenants_status_and_nothing_els
     path = f"POST {authorities.SECRETS}"
     host.fail[path] = [refused(403, "Forbidden", "secrets is forbidden") for _ in range(100)]
 
-    async def assess(spec: object) -> tuple[list[str], list[str]]:
+    async def assess(tenant: TenantId, spec: object) -> tuple[list[str], list[str]]:
         return [], []
 
     async with running(host, authority=Maker(clock), now=clock, assess=assess):

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
+from tests.shell.authorities import made
 from tests.shell.oidcs import entry
-from tests.shell.test_clientcerts import CA, NOW, Tenants, client, der
+from tests.shell.test_clientcerts import CA, NOW, OTHER_CA, Tenants, client, der
 from vcproxy.access.assessing import Assessor
 from vcproxy.access.authenticator import Credential, LiveRevocations
 from vcproxy.access.callers import Callers
@@ -78,7 +81,7 @@ async def test_a_spec_of_odd_shape_harms_nobody(odd: dict[str, Any]) -> None:
     one.update(ACME, odd)
     one.update(ACME, {"clientCertificate": {"issue": True}})
     assert (await one.chain.authenticate(Credential(certificate=der(client())), NOW)).user == "ann"
-    assert (await Assessor()(odd))[0]
+    assert (await Assessor(one.clashing)(ACME, odd))[0]
 
 
 def test_one_bad_issuer_leaves_the_others_in_force(caplog: pytest.LogCaptureFixture) -> None:
@@ -86,6 +89,18 @@ def test_one_bad_issuer_leaves_the_others_in_force(caplog: pytest.LogCaptureFixt
     one.update(ACME, {"jwt": [entry(), entry("https://b.example.com", odd=1)]})
     assert [record.message for record in caplog.records] == ["tenant acme: spec.authentication.jwt[1].odd: unknown"]
     assert [issuer.url for issuer in one._oidc._issuers[ACME]] == [entry()["issuer"]["url"]]
+
+
+async def test_a_ca_that_tls_takes_for_an_older_one_is_told() -> None:
+    one, globex = callers(), TenantId("globex")
+    own = x509.load_pem_x509_certificate(CA.certificate)
+    name = own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    other = made(str(name), ca=True, identifier=own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value)
+    one.update(ACME, {"clientCertificate": {"caBundle": CA.certificate.decode()}})
+    spec = {"clientCertificate": {"caBundle": f"{OTHER_CA.certificate.decode()}{other.certificate.decode()}"}}
+    mistakes, _ = await Assessor(one.clashing)(globex, spec)
+    assert len(mistakes) == 1
+    assert "clientCertificate.caBundle: certificate 2 (CN=vcproxy) does not count" in mistakes[0]
 
 
 async def test_what_is_wrong_in_a_resource_counts_for_nothing_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.shell.authorities import CLIENT, DAY, made, sent
-from vcproxy.access import certificates, paths
+from tests.shell.authorities import CLIENT, DAY, made, read, sent
+from vcproxy.access import certificates, listening, paths
 from vcproxy.access.authenticator import Credential, LiveRevocations
 from vcproxy.access.certificates import Pair
-from vcproxy.access.clientcerts import CertificateAuthenticator, Kept, Trust
+from vcproxy.access.clientcerts import CertificateAuthenticator, Kept
+from vcproxy.access.listening import Trust
 from vcproxy.access.records import IssuedToken, TokenRecords
 from vcproxy.core.http import Call, Reply
 from vcproxy.core.names import TenantId
@@ -99,6 +100,7 @@ async def test_common_name_and_organizations_are_user_and_groups() -> None:
         {"names": ()},
         {"names": ("a", "b")},
         {"names": ("system:admin",)},
+        {"groups": tuple("g" for _ in range(1025))},
         {"groups": ("system:masters",)},
         {"groups": ("vcproxy:tenants",)},
     ],
@@ -185,10 +187,10 @@ async def test_of_many_cas_only_those_of_the_right_name_are_tried(monkeypatch: p
 def test_a_ca_that_tls_does_not_take_is_told_and_the_others_count(caplog: pytest.LogCaptureFixture) -> None:
     context, trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Trust()
     trust.apply(context)
-    trust.add("-----BEGIN CERTIFICATE-----\nb2Rk\n-----END CERTIFICATE-----\n")
+    listening._accept(context, b"odd")
     assert "cannot be trusted" in caplog.text
     assert context.verify_mode is ssl.CERT_NONE
-    trust.add(CA.certificate.decode())
+    trust.add(*read(CA))
     assert len(context.get_ca_certs()) == 1
 
 
@@ -215,6 +217,67 @@ async def test_a_ca_kept_for_a_tenant_that_is_gone_is_not_that_of_its_successor(
     one = CertificateAuthenticator(Tenants(), lambda pem: None, LiveRevocations())
     one.update(ACME, "", Kept(CA.certificate.decode(), "uid-of-before"))
     assert await one.authenticate(Credential(certificate=der(client())), NOW) is None
+
+
+# CAs that TLS cannot tell apart
+
+
+NO_IDENTIFIER = x509.SubjectKeyIdentifier(b"")
+FIRST = made("twin", ca=True)
+FIRST_IDENTIFIER = read(FIRST)[0].extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+
+
+class Aged:
+    """Tenants by when they were made."""
+
+    def __init__(self, **created: float) -> None:
+        self.created = created
+
+    def tenant(self, tenant: TenantId) -> TenantView | None:
+        return TenantView(tenant, f"uid-{tenant}", Phase.ACTIVE, created=self.created[tenant])
+
+
+async def who(one: CertificateAuthenticator, ca: Pair) -> str:
+    caller = await one.authenticate(Credential(certificate=sent(made("ann", ca, usage=CLIENT))), NOW)
+    return caller.tenant if caller is not None else ""
+
+
+@pytest.mark.parametrize("identifier", [FIRST_IDENTIFIER, NO_IDENTIFIER])
+@pytest.mark.parametrize("order", [(ACME, GLOBEX), (GLOBEX, ACME)])
+async def test_of_cas_that_tls_cannot_tell_apart_that_of_the_older_tenant_counts(
+    identifier: x509.SubjectKeyIdentifier, order: tuple[TenantId, TenantId]
+) -> None:
+    one = CertificateAuthenticator(Aged(acme=2, globex=1), lambda certificate: None, LiveRevocations())
+    own = {GLOBEX: FIRST, ACME: made("twin", ca=True, identifier=identifier)}
+    for tenant in order:
+        one.update(tenant, own[tenant].certificate.decode())
+    assert [await who(one, own[tenant]) for tenant in (GLOBEX, ACME)] == ["globex", ""]
+    assert one.authorities() == list(read(FIRST))
+    assert one.clashing(ACME, own[ACME].certificate.decode()) == ["certificate 1 (CN=twin)"]
+    assert one.clashing(GLOBEX, FIRST.certificate.decode()) == []
+    one.update(GLOBEX, "")
+    assert [await who(one, own[tenant]) for tenant in (GLOBEX, ACME)] == ["", "acme"]
+
+
+async def test_what_vcproxy_keeps_comes_before_what_tenants_bring() -> None:
+    one = CertificateAuthenticator(Aged(acme=2, globex=1), lambda certificate: None, LiveRevocations())
+    brought = made("twin", ca=True, identifier=FIRST_IDENTIFIER)
+    one.update(GLOBEX, brought.certificate.decode())
+    assert await who(one, brought) == "globex"
+    one.update(ACME, "", Kept(FIRST.certificate.decode(), "uid-acme"))
+    assert [await who(one, ca) for ca in (FIRST, brought)] == ["acme", ""]
+
+
+async def test_cas_of_one_name_and_other_key_identifiers_or_of_one_key_are_no_rivals() -> None:
+    one = CertificateAuthenticator(Aged(acme=2, globex=1), lambda certificate: None, LiveRevocations())
+    key = ec.generate_private_key(ec.SECP256R1())
+    mine, renewed = made("twin", ca=True, key=key), made("twin", ca=True, key=key, identifier=NO_IDENTIFIER)
+    one.update(GLOBEX, made("twin", ca=True).certificate.decode())
+    one.update(ACME, mine.certificate.decode())
+    assert await who(one, mine) == "acme"
+    one.update(GLOBEX, "")
+    one.update(ACME, f"{mine.certificate.decode()}{renewed.certificate.decode()}")
+    assert len(one.authorities()) == 2
 
 
 def revoked(change: Callable[[TokenRecords], TokenRecords]) -> tuple[CertificateAuthenticator, Callable[[], None]]:
@@ -316,17 +379,34 @@ class Listener:
             writer.close()
 
 
+@pytest.mark.parametrize("identifier", [FIRST_IDENTIFIER, NO_IDENTIFIER])
+async def test_a_ca_that_is_mistaken_for_another_does_not_end_its_logins(
+    tmp_path: Path, identifier: x509.SubjectKeyIdentifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Listener(tmp_path)
+    await listener.server.start()
+    try:
+        listener.trust.add(*read(FIRST))
+        for _ in range(3):
+            listener.trust.add(*read(made("twin", ca=True, identifier=identifier)))
+        mine = made("ann", FIRST, usage=CLIENT)
+        assert await listener.ask(mine) == der(mine)
+    finally:
+        await listener.server.drain()
+    assert "CN=twin is not trusted" in caplog.text
+
+
 async def test_tls_hands_on_the_certificate_of_a_trusted_ca_and_refuses_others(tmp_path: Path) -> None:
     listener = Listener(tmp_path)
     await listener.server.start()
     try:
         mine = client()
         assert await listener.ask(mine) == b"none"  # nobody is trusted: nothing is asked for
-        listener.trust.add(CA.certificate.decode())  # while it runs
+        listener.trust.add(*read(CA))  # while it runs
         assert await listener.ask(mine) == der(mine)
         assert await listener.ask(None) == b"none"
         assert await listener.ask(client(OTHER_CA)) == b""
-        listener.trust.add(OTHER_CA.certificate.decode())
+        listener.trust.add(*read(OTHER_CA))
         other = client(OTHER_CA)
         assert await listener.ask(other) == der(other)
     finally:
@@ -335,7 +415,7 @@ async def test_tls_hands_on_the_certificate_of_a_trusted_ca_and_refuses_others(t
 
 async def test_a_certificate_without_its_key_opens_nothing(tmp_path: Path) -> None:
     listener = Listener(tmp_path)
-    listener.trust.add(CA.certificate.decode())
+    listener.trust.add(*read(CA))
     await listener.server.start()
     try:
         with pytest.raises(ssl.SSLError):  # the client's own library will not even try
@@ -349,7 +429,7 @@ async def test_tls_hands_on_what_a_client_sends_between_itself_and_a_ca(tmp_path
     root = made("root", ca=True)
     between = made("between", root, ca=True)
     mine = made("ann", between, usage=CLIENT)
-    listener.trust.add(root.certificate.decode())
+    listener.trust.add(*read(root))
     await listener.server.start()
     try:
         assert await listener.ask(mine, between) == sent(mine, between)
@@ -357,7 +437,7 @@ async def test_tls_hands_on_what_a_client_sends_between_itself_and_a_ca(tmp_path
         assert await listener.ask(mine, made("between", OTHER_CA, ca=True)) == b""
         late = made("between", root, ca=True, ends=START)
         assert await listener.ask(made("ann", late, usage=CLIENT), late) == b""
-        listener.trust.add(between.certificate.decode())  # the one in between is all that a tenant names
+        listener.trust.add(*read(between))  # the one in between is all that a tenant names
         assert await listener.ask(mine) == der(mine)
     finally:
         await listener.server.drain()
@@ -371,7 +451,7 @@ async def test_every_handshake_tells_the_whole_chain_also_of_a_client_that_was_h
     root = made("root", ca=True)
     between = made("between", root, ca=True)
     mine = made("ann", between, usage=CLIENT)
-    listener.trust.add(root.certificate.decode())
+    listener.trust.add(*read(root))
     await listener.server.start()
     try:
         context = listener.context(mine, between)

@@ -12,11 +12,16 @@ from vcproxy.access import clientcerts, jwks, paths, trust
 from vcproxy.access.fetching import Fetcher, UnreachableError
 from vcproxy.access.remembering import ROOM, Remembered
 from vcproxy.access.trust import Issuer
+from vcproxy.core.names import TenantId
 
 KEPT: Final = 240.0
 """Seconds for which an issuer that answered is not asked again."""
 KEPT_BAD: Final = 20.0
 ISSUERS: Final = 1024
+CLASH: Final = (
+    "does not count: a CA that was there before has its name, the same key identifier or none, and another key; give "
+    "it another name"
+)
 
 Ask = Callable[[Issuer], jwks.Ask]
 
@@ -26,30 +31,37 @@ def _fetcher(issuer: Issuer) -> jwks.Ask:
 
 
 class Assessor:
-    """Looks at specs. `ask` gives what asks an issuer; `now` is in seconds since the epoch.
+    """Looks at specs. `clashing` tells which CAs of a tenant's bundle TLS cannot tell from others (access.callers);
+    `ask` gives what asks an issuer; `now` is in seconds since the epoch.
 
     Tenants may have an issuer in common: it is not asked again for each of them.
     """
 
-    def __init__(self, ask: Ask = _fetcher, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clashing: Callable[[TenantId, str], list[str]],
+        ask: Ask = _fetcher,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._clashing = clashing
         self._ask = ask
         self._now = now
         self._heard = Remembered[tuple[str, str, str], tuple[str, float]](ISSUERS, ROOM)
 
-    async def __call__(self, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    async def __call__(self, tenant: TenantId, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Mistakes in a spec, and what is wrong with issuers although they are written well: one text each."""
         issuers, mistakes = trust.sound(spec.get("jwt") or [])
-        mistakes += self._certificates(spec)
+        mistakes += self._certificates(tenant, spec)
         found = await asyncio.gather(*map(self._reach, issuers))  # each ends by the deadline of its exchanges
         return mistakes, [text for text in found if text]
 
-    def _certificates(self, spec: Mapping[str, Any]) -> list[str]:
-        given = clientcerts.settings(spec)
+    def _certificates(self, tenant: TenantId, spec: Mapping[str, Any]) -> list[str]:
+        bundle = str(clientcerts.settings(spec).get("caBundle") or "")
         try:
-            found = clientcerts.read(str(given.get("caBundle") or ""))
+            found, clashing = clientcerts.read(bundle), self._clashing(tenant, bundle)
         except ValueError as error:
             return [f"clientCertificate.caBundle: {error}"]
-        return [
+        return [f"clientCertificate.caBundle: {text} {CLASH}" for text in clashing] + [
             f"clientCertificate.caBundle: certificate {index} ({one.subject.rfc4514_string()}) is not valid now: its "
             f"time is {one.not_valid_before_utc:%Y-%m-%d} to {one.not_valid_after_utc:%Y-%m-%d}"
             for index, one in enumerate(found, 1)

@@ -1,16 +1,18 @@
 """All ways to tell a caller, put together: the chain, and what of a Tenant resource changes it while it runs."""
 
 import logging
+import ssl
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from vcproxy.access import trust
 from vcproxy.access.authenticator import Authenticator, Revocations, Tenants, TokenAuthenticator
 from vcproxy.access.chain import Chain
-from vcproxy.access.clientcerts import CertificateAuthenticator, Kept, Trust, settings
+from vcproxy.access.clientcerts import CertificateAuthenticator, Kept, settings
 from vcproxy.access.fetching import Fetcher, UnreachableError
 from vcproxy.access.hosttokens import Host, HostIssuer, LocalVerifier, ReviewingVerifier
 from vcproxy.access.keys import Keys
+from vcproxy.access.listening import Trust
 from vcproxy.access.oidc import OidcAuthenticator
 from vcproxy.access.refresh import Refresher
 from vcproxy.access.reviewing import TokenReviewer
@@ -35,8 +37,8 @@ class Callers:
         host_audiences: Collection[str] = (),
     ) -> None:
         """Raises TrustError and OSError for files that cannot be read."""
-        self.trust = Trust()
-        self._certificates = CertificateAuthenticator(tenants, self.trust.add, revocations)
+        self._trust = Trust()
+        self._certificates = CertificateAuthenticator(tenants, self._trust.add, revocations)
         self._oidc = OidcAuthenticator(tenants, trust.load(settings.jwt) if settings.jwt else ())
         self._specs: dict[TenantId, Mapping[str, Any]] = {}
         self._kept: dict[TenantId, Kept] = {}
@@ -69,6 +71,14 @@ class Callers:
         for problem in problems:
             log.error("tenant %s: spec.authentication.%s", tenant, problem)
         self._update_certificates(tenant)
+
+    def listen(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """A listener's context, from now on with all CAs of tenants."""
+        return self._trust.apply(context, self._certificates.authorities())
+
+    def clashing(self, tenant: TenantId, bundle: str) -> list[str]:
+        """Which CAs of a bundle of a tenant do not count, for TLS cannot tell them from others. Raises ValueError."""
+        return self._certificates.clashing(tenant, bundle)
 
     def keep(self, tenant: TenantId, kept: Kept | None) -> None:
         """Take up the CAs that vcproxy keeps for a tenant; they count while its spec asks for them."""

@@ -1,23 +1,24 @@
 """Who is calling, by a client certificate of a tenant's CA: its common name is the user, its organizations the groups.
 
-TLS proves that the client holds the key and that the certificate comes from a CA that was trusted once; a listener's
-trust only grows, for it cannot be taken back from a running TLS context. Which CAs count, for which tenant, and whether
-the certificate counts now, is decided here alone: it must lead to a CA that its tenant names or that vcproxy keeps for
-it now, be valid now, be meant for clients and not be revoked. Names are read as Kubernetes does (kubernetes.io: X.509).
+TLS proves that the client holds the key and that the certificate comes from a CA that was trusted once
+(access.listening). Which CAs count, for which tenant, and whether the certificate counts now, is decided here alone: it
+must lead to a CA that its tenant names or that vcproxy keeps for it now, be valid now, be meant for clients and not be
+revoked. Names are read as Kubernetes does (kubernetes.io: X.509).
 """
 
 import logging
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from vcproxy.access import paths
 from vcproxy.access.authenticator import Credential, Revocations, Tenants
+from vcproxy.access.clashes import Claim, Claims, mark
+from vcproxy.access.mapping import Mapped, check_size
 from vcproxy.access.paths import Path
 from vcproxy.access.remembering import ROOM, Remembered
 from vcproxy.core import status
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 CACHE_LIMIT: Final = 4096
 CA_LIMIT: Final = 8
 """CAs that a tenant names."""
-TRUST_LIMIT: Final = 16384
-"""CAs that one listener trusts in its life: those that come later wait for its next start."""
 KEPT_SECONDS: Final = 300.0
 CERTIFICATE_LIMIT: Final = 32768
 """Bytes of all certificates that a client sends."""
@@ -45,6 +44,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 class _Authority(msgspec.Struct, frozen=True):
     certificate: x509.Certificate
+    claim: Claim
     tenant_uid: str = ""
     """Of the one tenant for whom it counts; "" where it was named, and so goes with its tenant by itself."""
 
@@ -61,14 +61,14 @@ _Shown = tuple[str, bytes]
 
 
 class CertificateAuthenticator:
-    """Tells callers by certificates. `trust` is told of each new CA, PEM."""
+    """Tells callers by certificates. `trust` is told of each new CA."""
 
-    def __init__(self, tenants: Tenants, trust: Callable[[str], None], revocations: Revocations) -> None:
+    def __init__(self, tenants: Tenants, trust: Callable[[x509.Certificate], None], revocations: Revocations) -> None:
         self._tenants = tenants
         self._trust = trust
         self._revocations = revocations
         self._authorities: dict[TenantId, tuple[_Authority, ...]] = {}
-        self._named: dict[bytes, dict[TenantId, None]] = {}
+        self._claims = Claims(self._created)
         """By the name of a CA: whose it is. There may be thousands of CAs, and strangers choose what they show."""
         self._known = Remembered[_Shown, _Known](CACHE_LIMIT, ROOM)
 
@@ -78,23 +78,45 @@ class CertificateAuthenticator:
         Raises ValueError for what is none; then those that it names count for nothing.
         """
         self._forget(tenant)
-        found = [_Authority(one, kept.tenant_uid) for one in read(kept.bundle)] if kept is not None else []
+        found = _authorities(tenant, kept.bundle, kept) if kept is not None else []
         try:
-            found += [_Authority(one) for one in read(bundle)]
+            found += _authorities(tenant, bundle)
         finally:
-            if found:
-                self._authorities[tenant] = tuple(found)
-            for one in found:
-                self._named.setdefault(one.certificate.subject.public_bytes(), {})[tenant] = None
-                self._trust(one.certificate.public_bytes(serialization.Encoding.PEM).decode())
+            self._take(tenant, found)
+
+    def _take(self, tenant: TenantId, found: Sequence[_Authority]) -> None:
+        if found:
+            self._authorities[tenant] = tuple(found)
+            self._known.clear()
+        for one in found:
+            self._claims.take(one.claim)
+        for one in found:
+            self._trust(one.certificate)
 
     def _forget(self, tenant: TenantId) -> None:
         for one in self._authorities.pop(tenant, ()):
             self._known.clear()
-            name = one.certificate.subject.public_bytes()
-            self._named.get(name, {}).pop(tenant, None)
-            if not self._named.get(name):
-                self._named.pop(name, None)
+            self._claims.forget(one.claim)
+
+    def authorities(self) -> list[x509.Certificate]:
+        """The CAs that count, those that come before others first."""
+        found = [one for every in self._authorities.values() for one in every if not self._claims.loses(one.claim)]
+        return [one.certificate for one in sorted(found, key=lambda one: self._claims.order(one.claim))]
+
+    def clashing(self, tenant: TenantId, bundle: str) -> list[str]:
+        """Which CAs of a bundle of a tenant do not count, for TLS cannot tell them from others: their place and name.
+
+        Raises ValueError as `update` does.
+        """
+        return [
+            f"certificate {at} ({one.certificate.subject.rfc4514_string()})"
+            for at, one in enumerate(_authorities(tenant, bundle), 1)
+            if self._claims.loses(one.claim)
+        ]
+
+    def _created(self, tenant: TenantId) -> float:
+        view = self._tenants.tenant(tenant)
+        return view.created if view is not None else float("inf")
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         """The caller of a certificate that counts. Raises ApiError 401 for one that was revoked since."""
@@ -129,13 +151,13 @@ class CertificateAuthenticator:
 
     def _of(self, credential: Credential, sent: Path) -> list[TenantId]:
         """Tenants with a CA of a name that is said to have signed one of these."""
-        named = (tenant for one in sent for tenant in self._named.get(one.issuer.public_bytes(), ()))
+        named = (tenant for one in sent for tenant in self._claims.tenants(one.issuer.public_bytes()))
         return [tenant for tenant in dict.fromkeys(named) if credential.tenant in ("", tenant)]
 
     def _path(self, sent: Path, tenant: TenantId, now: float) -> Path | None:
         view = self._tenants.tenant(tenant)
         for one in self._authorities[tenant]:
-            if view is not None and one.tenant_uid in ("", view.uid):
+            if view is not None and one.tenant_uid in ("", view.uid) and not self._claims.loses(one.claim):
                 found = paths.path(sent, one.certificate, now)
                 if found is not None:
                     return found
@@ -153,6 +175,7 @@ class CertificateAuthenticator:
         groups = _texts(certificate, NameOID.ORGANIZATION_NAME)
         if len(names) != 1 or any(map(is_reserved, (*names, *groups))):
             raise ValueError("needs one common name, and none that is reserved")
+        check_size(Mapped(names[0], groups))
         fingerprint = f"X509SHA256={certificate.fingerprint(hashes.SHA256()).hex()}"
         expires = paths.expires(path)
         caller = Caller(view.id, view.uid, names[0], groups, credential_id=fingerprint, expires=expires)
@@ -164,45 +187,13 @@ def _shown(credential: Credential) -> _Shown:
     return credential.tenant, credential.certificate
 
 
-class Trust:
-    """What a listener's TLS context takes of clients: nothing until there is a CA, then a certificate if they like."""
-
-    def __init__(self) -> None:
-        self._bundles: dict[str, None] = {}
-        self._context: ssl.SSLContext | None = None
-
-    def add(self, bundle: str) -> None:
-        if bundle in self._bundles:
-            return
-        if len(self._bundles) >= TRUST_LIMIT:
-            log.error("a tenant's CA is not trusted before the next start: there were %d", TRUST_LIMIT)
-            return
-        self._bundles[bundle] = None
-        if self._context is not None:
-            _accept(self._context, bundle)
-
-    def apply(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        """The context, from now on with every CA that is added."""
-        self._context = context
-        for bundle in self._bundles:
-            _accept(context, bundle)
-        return context
-
-
-def _accept(context: ssl.SSLContext, bundle: str) -> None:
-    """From now on every handshake is a whole one: a resumed one tells the client's certificate, but not its chain.
-
-    Any certificate that a tenant names is the end of a path, not only one that signed itself, as for Kubernetes.
-    """
-    try:
-        context.load_verify_locations(cadata=bundle)
-    except ssl.SSLError as error:  # it was read before, by another library
-        log.error("a tenant's CA cannot be trusted: %s", error)
-        return
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.options |= ssl.OP_NO_TICKET
-    context.num_tickets = 0
+def _authorities(tenant: TenantId, bundle: str, kept: Kept | None = None) -> list[_Authority]:
+    """The CAs of a PEM text. Raises ValueError."""
+    uid = kept.tenant_uid if kept is not None else ""
+    return [
+        _Authority(one, Claim(tenant, kept is not None, place, mark(one)), uid)
+        for place, one in enumerate(read(bundle))
+    ]
 
 
 def read(bundle: str) -> list[x509.Certificate]:

@@ -7,13 +7,13 @@ from typing import Final
 
 from vcproxy import __version__
 from vcproxy.access import issuing
-from vcproxy.access.assessing import Assessor
 from vcproxy.config.sections import Config
 from vcproxy.core.exported import Exports
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId
 from vcproxy.tenants import installation, wall
+from vcproxy.tenants.assessments import Assess
 from vcproxy.tenants.authorities import Made
 from vcproxy.tenants.controller import Controller
 from vcproxy.tenants.hostapi import KindPath, Object
@@ -32,10 +32,12 @@ def controller_of(
     identity: str,
     ca: Callable[[], str],
     review: Callable[[], Object] | None,
+    assess: Assess,
 ) -> Controller:
     """The controller of one replica. `upstream` is the way to the host as the controller, `identity` the replica's.
 
     `ca` gives the CA (PEM) that pods shall trust, `review` the webhook's configuration; None where there is no webhook.
+    `assess` says what is wrong with a tenant's `spec.authentication`.
     """
     advertised = config.advertise_address
     term = partial(
@@ -47,7 +49,7 @@ def controller_of(
         ca=ca,
         review=review,
         authority=_made_authority,
-        assess=Assessor(),
+        assess=assess,
     )
     return Controller(upstream, identity=identity, term=term)
 

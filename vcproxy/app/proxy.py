@@ -8,6 +8,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from vcproxy.access import clientcerts
+from vcproxy.access.assessing import Assessor
 from vcproxy.access.authenticator import LiveRevocations
 from vcproxy.access.callers import Callers
 from vcproxy.access.limits import Limits
@@ -164,7 +165,7 @@ class Proxy:
             task.result()
 
     async def _listen(self) -> Server:
-        tls = self._callers.trust.apply(self._certificates.tenants.context())
+        tls = self._callers.listen(self._certificates.tenants.context())
         server = Server(self._flow().handle, settings.of_listener(self._config), tls)
         await server.start()
         self._ready = True
@@ -188,6 +189,7 @@ class Proxy:
             identity=f"{socket.gethostname()}-{id(self):x}",
             ca=self._certificates.trusted,
             review=self._reviews.configuration if self._reviews else None,
+            assess=Assessor(self._callers.clashing),
         )
 
     def _flow(self) -> Flow:

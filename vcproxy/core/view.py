@@ -67,3 +67,5 @@ class TenantView(msgspec.Struct, frozen=True):
     defaults: Defaults = Defaults()
     writable: frozenset[str] = frozenset()
     """Kinds of `core.kinds.GUARDED` that it may write (`spec.clusterKinds` of a Tenant)."""
+    created: float = 0.0
+    """Of the Tenant, in seconds since the epoch."""

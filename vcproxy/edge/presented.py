@@ -10,7 +10,7 @@ DER: Final = 2
 def presented(tls: ssl.SSLObject) -> bytes:
     """The client's certificate and whatever others it sent after it, DER, one behind the other; empty for none.
 
-    Of a handshake that resumes an older one TLS knows the first alone (access.clientcerts.Trust has none resumed).
+    Of a handshake that resumes an older one TLS knows the first alone (access.listening.Trust has none resumed).
     """
     own = tls.getpeercert(binary_form=True)
     return b"".join([own, *(one for one in _chain(tls) if one != own)]) if own else b""

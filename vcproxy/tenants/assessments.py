@@ -22,8 +22,8 @@ TEXT_LIMIT: Final = 240
 """Characters of one problem in the message, which the status cuts at 1024."""
 REST: Final = "what is right in spec.authentication counts meanwhile"
 
-Assess = Callable[[Mapping[str, Any]], Awaitable[tuple[list[str], list[str]]]]
-"""Of a spec.authentication: its mistakes, and the issuers that cannot be asked, one text each."""
+Assess = Callable[[TenantId, Mapping[str, Any]], Awaitable[tuple[list[str], list[str]]]]
+"""Of a tenant's spec.authentication: its mistakes, and the issuers that cannot be asked, one text each."""
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ class Assessments:
         if found is None or not found.authentication:
             self._found.pop(tenant, None)
             return None
-        mistakes, unreachable = await self._assess(found.authentication)
+        mistakes, unreachable = await self._assess(tenant, found.authentication)
         told = _Found(found.authentication, tuple(mistakes), tuple(unreachable))
         if told != self._found.get(tenant):
             self._found[tenant] = told

@@ -282,6 +282,7 @@ class Registry:
             known.nodes,
             defaults=self._defaults.of(known.id, known.classes),
             writable=known.writable,
+            created=known.created,
         )
 
     def _default_changed(self, owner: TenantId) -> None:

@@ -90,6 +90,8 @@ class Tenant(msgspec.Struct, frozen=True):
     writable: frozenset[str] = frozenset()
     """Kinds of `core.kinds.GUARDED` that it may write."""
     nodes: Selection = EVERY
+    created: float = 0.0
+    """In seconds since the epoch."""
 
     @property
     def issues_certificates(self) -> bool:
@@ -134,6 +136,7 @@ def parse(document: Object) -> Tenant | None:
         grants=grants.parse(spec.get("grants")),
         writable=_writable(spec),
         nodes=selection(spec.get("nodes"), int(version) if version.isdecimal() else 0),
+        created=moment(metadata.get("creationTimestamp")),
     )
 
 
