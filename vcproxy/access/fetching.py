@@ -32,7 +32,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._deadline):
                 return await self._ask(url, body)
-        except (TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
+        except (TimeoutError, OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
             raise UnreachableError(f"{url}: {type(error).__name__}: {error}") from error
 
     async def _ask(self, url: str, body: bytes | None) -> Any:
