@@ -36,6 +36,8 @@ class Host:
         self.there: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
         self.down = False
+        self.silent = False
+        """Whether it has no document of its issuer."""
         self.answer: dict[str, Any] = {}
         self.gate: asyncio.Event | None = None
         for tenant in (ACME, GLOBEX):
@@ -46,6 +48,8 @@ class Host:
 
     async def document(self, path: str) -> dict[str, Any]:
         await self._ask(path)
+        if self.silent:
+            raise status.bad_gateway()
         return {"issuer": ISSUER, "jwks_uri": "https://10.0.0.1/keys"} if path == DISCOVERY else {"keys": self.keys}
 
     async def metadata(self, path: str, tenant: TenantId | None) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from vcproxy.access.assessing import Assessor
 from vcproxy.access.authenticator import Credential, LiveRevocations
 from vcproxy.access.callers import Callers
 from vcproxy.access.clientcerts import Kept
+from vcproxy.access.fetching import Fetcher
 from vcproxy.access.trust import TrustError
 from vcproxy.config import document as configuration
 from vcproxy.config.settings import API_VERSION, KIND
@@ -133,3 +134,19 @@ def test_the_webhook_is_asked_over_https_only(wrong: object) -> None:
     with pytest.raises(configuration.ConfigErrors, match="https"):
         configuration.parse({**HEAD, "authentication": {"webhook": wrong}})
     assert callers(webhook="https://login.example.com/review")
+
+
+async def test_an_issuer_that_is_new_is_asked_about_tokens_that_were_refused_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def no(self: Fetcher, url: str, body: bytes | None = None) -> Any:
+        return {"kind": "TokenReview", "status": {"authenticated": False}}
+
+    monkeypatch.setattr(Fetcher, "ask", no)
+    one, credential = callers(webhook="https://login.example.com/review"), Credential("opaque", tenant="acme")
+    with pytest.raises(ApiError):
+        await one.chain.authenticate(credential, NOW)
+    with pytest.raises(ApiError):
+        one.chain.recall(credential, NOW)
+    one.update(ACME, {"jwt": [entry()]})
+    assert one.chain.recall(credential, NOW) is None

@@ -29,6 +29,9 @@ class Scripted:
     def recall(self, credential: Credential, now: float) -> Caller | None:
         return _given(self.known)
 
+    def reconsider(self) -> None:
+        self.known = None
+
     async def authenticate(self, credential: Credential, now: float) -> Caller | None:
         self.asked += 1
         await asyncio.sleep(0)
@@ -65,6 +68,15 @@ def test_what_a_cache_knows_is_told_without_waiting() -> None:
     assert Chain([Scripted()]).recall(CREDENTIAL, 0) is None
     with pytest.raises(ApiError):
         Chain([Scripted(known=status.unauthorized())]).recall(CREDENTIAL, 0)
+
+
+async def test_what_was_found_bad_is_asked_anew_where_the_configuration_is_another() -> None:
+    chain = Chain([Scripted(ANN), Scripted(known=status.unauthorized())])
+    with pytest.raises(ApiError):
+        chain.recall(CREDENTIAL, 0)
+    chain.reconsider()
+    assert chain.recall(CREDENTIAL, 0) is None
+    assert await chain.authenticate(CREDENTIAL, 0) == ANN
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """The host's own word about tokens (TokenReview), and reviews that a tenant asks for."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from tests.shell.accounts import ACME, NOW, OWN, Host, Tenants, token
+from tests.shell.accounts import ACME, ISSUER, NOW, OWN, Host, Tenants, token
 from vcproxy.access.authenticator import Credential, UnreachableIssuerError
 from vcproxy.access.chain import Chain
-from vcproxy.access.hosttokens import HostIssuer, LocalVerifier, ReviewingVerifier
+from vcproxy.access.hosttokens import DISCOVERY, HostIssuer, LocalVerifier, ReviewingVerifier
 from vcproxy.access.reviewing import TokenReviewer
 from vcproxy.access.serviceaccounts import ServiceAccountAuthenticator
 from vcproxy.core import status
@@ -25,8 +26,9 @@ GOOD = {
 ASKER = Caller(ACME, "uid-acme", "admin")
 
 
-def asking(host: Host) -> ServiceAccountAuthenticator:
-    return ServiceAccountAuthenticator(Tenants(), ReviewingVerifier(host), lambda: NOW)
+def asking(host: Host, *audiences: str) -> ServiceAccountAuthenticator:
+    verifier = ReviewingVerifier(host, HostIssuer(host, lambda: NOW), audiences or (ISSUER,))
+    return ServiceAccountAuthenticator(Tenants(), verifier, lambda: NOW)
 
 
 async def test_the_host_says_who_it_is() -> None:
@@ -69,6 +71,26 @@ async def test_anything_but_a_plain_yes_is_a_no(answer: dict[str, Any]) -> None:
     assert not isinstance(caught.value, UnreachableIssuerError)
 
 
+async def test_the_host_is_not_asked_about_tokens_that_are_of_others_or_for_others() -> None:
+    host = Host()
+    host.answer = GOOD
+    one = asking(host, "https://host")
+    for number in range(9):
+        assert await one.authenticate(Credential(token(iss=f"https://strange.example.com/{number}")), NOW) is None
+    with pytest.raises(ApiError):
+        await one.authenticate(Credential(token(aud=["https://host"])), NOW)
+    assert host.asked == [DISCOVERY]
+    assert await one.authenticate(Credential(token()), NOW)  # of the issuer that the host names
+    assert await one.authenticate(Credential(token(iss="https://host")), NOW)  # of one that it had before
+
+
+async def test_a_host_whose_issuer_has_no_document_is_asked() -> None:
+    host = Host()
+    host.answer = GOOD
+    host.silent = True
+    assert await asking(host, "https://host").authenticate(Credential(token()), NOW)
+
+
 async def test_a_host_that_does_not_answer_has_not_said_no() -> None:
     host = Host()
     host.down = True
@@ -82,6 +104,9 @@ class Person:
     def recall(self, credential: Credential, now: float) -> Caller | None:
         return None
 
+    def reconsider(self) -> None:
+        pass
+
     async def authenticate(self, credential: Credential, now: float) -> Caller | None:
         tenants = {"ann": ("acme", "uid-acme"), "old": ("acme", "uid-old"), "bob": ("globex", "uid-globex")}
         if credential.token not in tenants:
@@ -90,8 +115,8 @@ class Person:
         return Caller(TenantId(tenant), uid, credential.token)
 
 
-def reviewer() -> TokenReviewer:
-    host = Host()
+def reviewer(host: Host | None = None) -> TokenReviewer:
+    host = host or Host()
     accounts = ServiceAccountAuthenticator(Tenants(), LocalVerifier(host, HostIssuer(host, lambda: NOW)), lambda: NOW)
     return TokenReviewer(Chain([Person()]), accounts, frozenset({"https://host"}))
 
@@ -122,6 +147,17 @@ async def test_strangers_and_other_audiences_are_nobody(text: str, audiences: tu
     with pytest.raises(ApiError) as caught:
         await reviewer().review(text, ASKER, audiences, NOW)
     assert caught.value.status.code == 401
+
+
+@pytest.mark.parametrize("audiences", [(), ("vault",)])
+async def test_many_reviews_of_one_token_are_one_look_at_the_host(audiences: tuple[str, ...]) -> None:
+    host = Host()
+    one, text = reviewer(host), token(aud=[OWN, "vault"])
+    await asyncio.gather(*(one.review(text, ASKER, audiences, NOW) for _ in range(9)))
+    assert (await one.review(text, ASKER, audiences, NOW))[1] == (audiences or (OWN,))
+    assert len([path for path in host.asked if "serviceaccounts" in path]) == 1
+    with pytest.raises(ApiError):
+        await one.review(text, ASKER, ("other",), NOW)
 
 
 async def test_a_tenant_that_was_made_again_is_another() -> None:

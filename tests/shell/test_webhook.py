@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import jwt
 import pytest
 
 from vcproxy.access import webhook as module
@@ -55,6 +56,38 @@ async def test_a_yes_names_the_user_and_is_kept_for_its_time() -> None:
     assert one.recall(CREDENTIAL, NOW + 120) is None
     assert service.asked[0]["spec"] == {"token": "opaque"}
     assert len(service.asked) == 1
+
+
+def signed(**claims: Any) -> str:
+    return jwt.encode(claims, "a secret that is long enough for it", "HS256")
+
+
+async def test_a_token_that_says_when_it_ends_lasts_no_longer() -> None:
+    one, credential = made(Service()), Credential(signed(exp=int(NOW) + 60), tenant="acme")
+    caller = await one.authenticate(credential, NOW)
+    assert caller is not None
+    assert caller.expires == NOW + 60
+    assert one.recall(credential, NOW + 59) == caller
+    assert one.recall(credential, NOW + 60) is None
+    with pytest.raises(ApiError):
+        await one.authenticate(credential, NOW + 60)
+
+
+@pytest.mark.parametrize("payload", [{"exp": "soon"}, {}, {"exp": True}, {"exp": -1}])
+async def test_an_end_that_is_none_is_not_looked_at(payload: dict[str, Any]) -> None:
+    text = jwt.PyJWS().encode(json.dumps(payload).encode(), "a secret that is long enough for it", "HS256")
+    caller = await made(Service()).authenticate(Credential(text, tenant="acme"), NOW)
+    assert caller is not None
+    assert caller.expires == float("inf")
+
+
+async def test_a_no_is_forgotten_when_the_configuration_is_another() -> None:
+    service = Service(authenticated=False)
+    one = made(service)
+    with pytest.raises(ApiError):
+        await one.authenticate(CREDENTIAL, NOW)
+    one.reconsider()
+    assert one.recall(CREDENTIAL, NOW) is None
 
 
 async def test_all_who_bring_the_same_token_wait_for_one_exchange() -> None:

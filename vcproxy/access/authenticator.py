@@ -55,6 +55,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    def reconsider(self) -> None:
+        """Forget what was found bad: it may be another authenticator's by now."""
+        ...
+
 
 class Tenants(Protocol):
     """The tenants there are (tenants.registry.Registry)."""
@@ -141,6 +145,9 @@ class TokenAuthenticator:
         verified, caller = self._verify(token)
         self._check(token, verified, now)
         return caller
+
+    def reconsider(self) -> None:
+        self._refused.clear()
 
     def _check(self, token: str, verified: VerifiedToken, now: float) -> None:
         """Raises ApiError 401 for a token that does not count now, alike for all reasons."""

@@ -46,7 +46,8 @@ class Callers:
         tokens = TokenAuthenticator(keys, revocations)
         self.issuer = HostIssuer(host)
         local = settings.service_accounts == "local"
-        verifier: Verifier = LocalVerifier(host, self.issuer) if local else ReviewingVerifier(host)
+        reviewing = ReviewingVerifier(host, self.issuer, frozenset(host_audiences))
+        verifier: Verifier = LocalVerifier(host, self.issuer) if local else reviewing
         accounts = ServiceAccountAuthenticator(tenants, verifier)
         self.chain = Chain([self._certificates, tokens, self._oidc, accounts, *_webhook(settings, tenants)])
         self.reviewer = TokenReviewer(self.chain, accounts, frozenset(host_audiences))
@@ -94,6 +95,7 @@ class Callers:
             self._certificates.update(tenant, str(given.get("caBundle") or ""), kept)
         except ValueError as error:
             log.error("tenant %s: spec.authentication.clientCertificate: a CA bundle %s", tenant, error)
+        self.chain.reconsider()
 
 
 def _webhook(settings: AuthenticationConfig, tenants: Tenants) -> list[Authenticator]:

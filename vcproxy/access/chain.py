@@ -49,6 +49,11 @@ class Chain:
                 return caller
         raise status.unauthorized()
 
+    def reconsider(self) -> None:
+        """Forget what was found bad: with another configuration an authenticator before may know it."""
+        for one in self._authenticators:
+            one.reconsider()
+
     def counts(self, credential: Credential, caller: Caller, now: float) -> bool:
         """Whether what `caller` began with this credential may go on. Waits for nothing."""
         if now >= caller.expires or (self._ended.get(credential) or 0.0) > now:

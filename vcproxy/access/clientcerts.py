@@ -144,6 +144,9 @@ class CertificateAuthenticator:
         self._known.keep(_shown(credential), known)
         return known.caller
 
+    def reconsider(self) -> None:
+        """Nothing is remembered as bad."""
+
     def _refuse_revoked(self, known: _Known) -> None:
         caller = known.caller
         if self._revocations.refuses(caller.tenant, known.serial, caller.user, known.issued):

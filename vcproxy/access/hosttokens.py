@@ -142,13 +142,22 @@ class LocalVerifier:
 
 
 class ReviewingVerifier:
-    """Asks the host about each token, and looks by itself too: the host believes its own answer for ten seconds."""
+    """Asks the host about each token, and looks by itself too: the host believes its own answer for ten seconds.
 
-    def __init__(self, host: Host) -> None:
+    `audiences` are those of the host. Where nothing else is configured there, they are its issuers of now and before.
+    """
+
+    def __init__(self, host: Host, issuer: HostIssuer, audiences: Collection[str] = ()) -> None:
         self._host = host
+        self._issuer = issuer
+        self._audiences = audiences
 
     async def issued(self, claims: Claims) -> bool:
-        return True
+        """Whether the token says that it is the host's: it is not asked about all that strangers bring."""
+        try:
+            return claims.issuer in self._audiences or claims.issuer == await self._issuer.name()
+        except UnreachableError:  # a host may have an issuer that is no URL, and then no document of it
+            return True
 
     async def verify(
         self, token: str, claims: Claims, tenant: TenantId, audiences: Collection[str], now: float

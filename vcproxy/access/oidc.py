@@ -84,6 +84,9 @@ class OidcAuthenticator:
         self._known.keep(credential, (caller, min(caller.expires, now + KEPT_SECONDS)))
         return caller
 
+    def reconsider(self) -> None:
+        self._refused.clear()
+
     def _index(self) -> None:
         self._by_url = {}
         for issuer in self._shared:

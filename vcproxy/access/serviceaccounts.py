@@ -82,6 +82,13 @@ class Verifier(Protocol):
         ...
 
 
+class _Question(msgspec.Struct, frozen=True):
+    """A credential, and what its token is to be good for: one of these audiences; without any, the tenant's API."""
+
+    credential: Credential
+    audiences: frozenset[str] = frozenset()
+
+
 class NotYetError(RefusedError):
     """A token of a namespace that is not known here: it may be in a moment."""
 
@@ -93,27 +100,18 @@ class ServiceAccountAuthenticator:
         self._tenants = tenants
         self._verifier = verifier
         self._clock = clock
-        self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
-        self._refused = Remembered[Credential, float](REFUSED_LIMIT, SMALL_ROOM)
-        self._flights = Flights(self._looked, FLIGHTS)
+        self._known = Remembered[_Question, tuple[Caller, float]](CACHE_LIMIT, ROOM)
+        self._refused = Remembered[_Question, float](REFUSED_LIMIT, SMALL_ROOM)
+        self._flights = Flights[_Question, Caller | None](self._looked, FLIGHTS)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
-        caller, looked = self._known.get(credential) or (None, 0.0)
-        if caller is None or now - looked >= HARD or now >= caller.expires:
-            if (self._refused.get(credential) or 0.0) > now:
-                raise status.unauthorized()
-            return None
-        if now - looked >= SOFT:
-            self._flights.begin(credential, now)
-        return caller
+        return self._recall(_Question(credential), now)
 
     async def authenticate(self, credential: Credential, now: float) -> Caller | None:
-        if not credential.token:
-            return None
-        known = self.recall(credential, now)
-        if known is not None:
-            return known
-        return await self._flights.wait(credential, now)
+        return await self._answer(_Question(credential), now) if credential.token else None
+
+    def reconsider(self) -> None:
+        self._refused.clear()
 
     async def review(
         self, token: str, tenant: TenantId, audiences: Collection[str], now: float
@@ -122,43 +120,51 @@ class ServiceAccountAuthenticator:
 
         None where it is not of this sort. Raises ApiError 401.
         """
-        claims = read(token)
-        try:
-            if claims is None or not await self._verifier.issued(claims):
-                return None
-            common = claims.audiences & frozenset(audiences)
-            view = self._view(claims, tenant)
-            return await self._caller(token, claims, view, common, now), common
-        except UnreachableError:
-            raise UnreachableIssuerError from None
-        except (RefusedError, tokens.InvalidTokenError):
-            raise status.unauthorized() from None
+        wanted, claims = frozenset(audiences), read(token)
+        question = _Question(Credential(token, tenant=tenant), frozenset() if wanted == {audience(tenant)} else wanted)
+        caller = await self._answer(question, now) if claims is not None else None
+        return (caller, claims.audiences & wanted) if caller is not None and claims is not None else None
 
     # Looking -----------------------------------------------------------------------------------------------------
 
-    async def _looked(self, credential: Credential, now: float) -> Caller | None:
+    def _recall(self, question: _Question, now: float) -> Caller | None:
+        caller, looked = self._known.get(question) or (None, 0.0)
+        if caller is None or now - looked >= HARD or now >= caller.expires:
+            if (self._refused.get(question) or 0.0) > now:
+                raise status.unauthorized()
+            return None
+        if now - looked >= SOFT:
+            self._flights.begin(question, now)
+        return caller
+
+    async def _answer(self, question: _Question, now: float) -> Caller | None:
+        known = self._recall(question, now)
+        return known if known is not None else await self._flights.wait(question, now)
+
+    async def _looked(self, question: _Question, now: float) -> Caller | None:
+        credential = question.credential
         claims = read(credential.token)
         try:
             if claims is None or not await self._verifier.issued(claims):
                 return None
             view = self._view(claims, TenantId(credential.tenant))
-            wanted = claims.audiences & {audience(view.id)}
+            wanted = claims.audiences & (question.audiences or {audience(view.id)})
             caller = await self._caller(credential.token, claims, view, wanted, now)
         except UnreachableError as error:
             log.warning("a ServiceAccount token cannot be verified: %s", error)
             raise UnreachableIssuerError from None
         except (RefusedError, tokens.InvalidTokenError) as error:
-            self._refuse(credential, error)
+            self._refuse(question, error)
             raise status.unauthorized() from None
-        self._refused.forget(credential)
-        self._known.keep(credential, (caller, now))
+        self._refused.forget(question)
+        self._known.keep(question, (caller, now))
         return caller
 
-    def _refuse(self, credential: Credential, error: Exception) -> None:
+    def _refuse(self, question: _Question, error: Exception) -> None:
         log.debug("a ServiceAccount token was refused: %s", error)
-        self._known.forget(credential)
+        self._known.forget(question)
         if not isinstance(error, NotYetError):
-            self._refused.keep(credential, self._clock() + REFUSED_SECONDS)
+            self._refused.keep(question, self._clock() + REFUSED_SECONDS)
 
     def _view(self, claims: Claims, named: TenantId) -> TenantView:
         """The tenant whose namespace the token is of. Its label says so, not the prefix alone: the registry knows."""

@@ -227,6 +227,14 @@ def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, _object(payload)
 
 
+def ends(token: str) -> float:
+    """The `exp` of a token that somebody else vouches for, in seconds since the epoch; infinity where none is read."""
+    try:
+        return _moment(parts(token)[1], "exp")
+    except InvalidTokenError:
+        return math.inf
+
+
 def check_times(claims: dict[str, Any], now: float, leeway: float) -> None:
     """Nothing if `exp` and, where they are, `nbf` and `iat` allow a token now. Raises InvalidTokenError."""
     if _moment(claims, "exp") <= now:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from vcproxy.access import tokens
 from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError
 from vcproxy.access.fetching import UnreachableError
 from vcproxy.access.flights import Flights
@@ -45,7 +46,7 @@ class WebhookAuthenticator:
         self._refused_for = refused
         self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
         self._refused = Remembered[Credential, float](REFUSED_LIMIT, SMALL_ROOM)
-        self._flights = Flights(self._asked, FLIGHTS)
+        self._flights = Flights[Credential, Caller](self._asked, FLIGHTS)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         caller, until = self._known.get(credential) or (None, 0.0)
@@ -54,6 +55,9 @@ class WebhookAuthenticator:
         if (self._refused.get(credential) or 0.0) > now:
             raise status.unauthorized()
         return None
+
+    def reconsider(self) -> None:
+        self._refused.clear()
 
     async def authenticate(self, credential: Credential, now: float) -> Caller | None:
         if not 0 < len(credential.token) <= TOKEN_LIMIT:
@@ -67,7 +71,7 @@ class WebhookAuthenticator:
         review = {"apiVersion": _VERSION, "kind": "TokenReview", "spec": {"token": credential.token}}
         try:
             answer = await self._ask(self._url, msgspec.json.encode(review))
-            caller = self._caller(credential, answer)
+            caller = self._caller(credential, answer, now)
         except UnreachableError as error:
             log.warning("the token webhook cannot be asked: %s", error)
             raise UnreachableIssuerError from None
@@ -75,11 +79,14 @@ class WebhookAuthenticator:
             self._known.forget(credential)
             self._refused.keep(credential, now + self._refused_for)
             raise status.unauthorized() from None
-        self._known.keep(credential, (caller, now + self._kept))
+        self._known.keep(credential, (caller, min(now + self._kept, caller.expires)))
         return caller
 
-    def _caller(self, credential: Credential, answer: Any) -> Caller:
-        """The caller of a review's answer. Only `authenticated: true` without an error is a yes (CVE-2023-48312)."""
+    def _caller(self, credential: Credential, answer: Any, now: float) -> Caller:
+        """The caller of a review's answer. Only `authenticated: true` without an error is a yes (CVE-2023-48312).
+
+        Where the token says when it ends, nobody makes it last longer.
+        """
         try:
             review = msgspec.convert(answer, _Review)
         except msgspec.ValidationError as error:
@@ -97,7 +104,10 @@ class WebhookAuthenticator:
         if view is None:
             raise RefusedError("there is no such tenant")
         extra.pop(TENANT_EXTRA, None)
-        return Caller(view.id, view.uid, mapped.user, groups, mapped.uid, extra)
+        expires = tokens.ends(credential.token)
+        if expires <= now:
+            raise RefusedError("the token has expired")
+        return Caller(view.id, view.uid, mapped.user, groups, mapped.uid, extra, expires=expires)
 
 
 class _User(msgspec.Struct, frozen=True):
