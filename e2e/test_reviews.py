@@ -54,7 +54,15 @@ def sides(tenant: TenantCluster, host_kubectl: Kubectl) -> Iterator[tuple[Side, 
     for side in found:
         side.run("create", "serviceaccount", "robot")
         side.run("create", "role", "reader", "--verb=get,list", "--resource=pods,deployments.apps/scale")
-        side.run("create", "rolebinding", "robot", "--role=reader", "--serviceaccount=SPACE:robot", "--user=ann")
+        side.run(
+            "create",
+            "rolebinding",
+            "robot",
+            "--role=reader",
+            "--serviceaccount=SPACE:robot",
+            "--user=ann",
+            "--user=zoë",
+        )
     yield found
     host_kubectl("delete", "namespace", space, "--wait=false")
 
@@ -184,7 +192,7 @@ def test_a_review_is_answered_or_refused_alike(sides: tuple[Side, Side], documen
         both(sides, "create", "--validate=warn", "-f", "-", *acting, body=document)
 
 
-@pytest.mark.parametrize("who", ["", "ann", ROBOT, "nobody"])
+@pytest.mark.parametrize("who", ["", "ann", "zoë", ROBOT, "nobody"])
 def test_can_i(sides: tuple[Side, Side], who: str) -> None:
     acting = (f"--as={who}",) if who else ()
     questions = (
@@ -200,6 +208,7 @@ def test_can_i(sides: tuple[Side, Side], who: str) -> None:
 IDENTITIES: Final = (
     ("--as=ann",),
     ("--as=ann", "--as-group=dev"),
+    ("--as=zoë", "--as-group=größe"),
     ("--as=ann", "--as-group=system:authenticated", "--as-group=dev"),
     ("--as=ann", "--as-group=system:unauthenticated"),
     (f"--as={ROBOT}",),
@@ -225,7 +234,7 @@ def rows(said: str) -> list[str]:
     return sorted(said.splitlines())
 
 
-@pytest.mark.parametrize("who", ["", "ann", ROBOT, "nobody"])
+@pytest.mark.parametrize("who", ["", "ann", "zoë", ROBOT, "nobody"])
 def test_the_list_of_what_i_can(sides: tuple[Side, Side], who: str) -> None:
     acting = (f"--as={who}",) if who else ()
     plain, ours = (side.run("auth", "can-i", "--list", *acting) for side in sides)
