@@ -1,5 +1,6 @@
 """What of a Tenant resource and of the configuration makes callers."""
 
+import ssl
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,22 +10,28 @@ import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tests.shell import accounts
 from tests.shell.authorities import made
-from tests.shell.oidcs import entry
+from tests.shell.oidcs import Provider, entry
 from tests.shell.test_clientcerts import CA, NOW, OTHER_CA, Tenants, client, der
 from vcproxy.access.assessing import Assessor
-from vcproxy.access.authenticator import Credential, LiveRevocations
+from vcproxy.access.authenticator import Credential, LiveRevocations, UnreachableIssuerError
 from vcproxy.access.callers import Callers
 from vcproxy.access.clientcerts import Kept
-from vcproxy.access.fetching import Fetcher
+from vcproxy.access.fetching import Fetcher, UnreachableError
+from vcproxy.access.hosttokens import Host
+from vcproxy.access.keys import Keys
+from vcproxy.access.tokens import REFRESH_AUDIENCE, Issuer
 from vcproxy.access.trust import TrustError
 from vcproxy.config import document as configuration
 from vcproxy.config.settings import API_VERSION, KIND
 from vcproxy.core import status
+from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
 from vcproxy.core.status import ApiError
 
 ACME = TenantId("acme")
+KEYS = Keys.from_secret(Keys.generate())
 HEAD = {"apiVersion": API_VERSION, "kind": KIND}
 
 
@@ -41,9 +48,10 @@ class NoHost:
         raise status.bad_gateway()
 
 
-def callers(**settings: str) -> Callers:
+def callers(host: Host | None = None, **settings: Any) -> Callers:
     read = configuration.parse({**HEAD, "authentication": settings}).authentication
-    return Callers(lambda: None, LiveRevocations(), Tenants(), read, NoHost())
+    tenants = Tenants() if host is None else accounts.Tenants()
+    return Callers(lambda: KEYS, LiveRevocations(), tenants, read, host or NoHost())
 
 
 async def test_a_tenants_ca_counts_from_its_resource_until_it_is_taken_out() -> None:
@@ -139,14 +147,101 @@ def test_the_webhook_is_asked_over_https_only(wrong: object) -> None:
 async def test_an_issuer_that_is_new_is_asked_about_tokens_that_were_refused_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def no(self: Fetcher, url: str, body: bytes | None = None) -> Any:
+    provider, reviews = Provider(), list[bytes]()
+
+    async def ask(self: Fetcher, url: str, body: bytes | None = None) -> Any:
+        if body is None:
+            return await provider.ask(url)
+        reviews.append(body)
         return {"kind": "TokenReview", "status": {"authenticated": False}}
 
-    monkeypatch.setattr(Fetcher, "ask", no)
-    one, credential = callers(webhook="https://login.example.com/review"), Credential("opaque", tenant="acme")
-    with pytest.raises(ApiError):
-        await one.chain.authenticate(credential, NOW)
-    with pytest.raises(ApiError):
-        one.chain.recall(credential, NOW)
+    monkeypatch.setattr(Fetcher, "ask", ask)
+    one = callers(webhook="https://login.example.com/review")
+    credential = Credential(provider.token(iat=int(NOW), exp=int(NOW) + 600), tenant="acme")
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            await one.chain.authenticate(credential, NOW)
     one.update(ACME, {"jwt": [entry()]})
-    assert one.chain.recall(credential, NOW) is None
+    assert (await one.chain.authenticate(credential, NOW)).user == "oidc:ann"
+    assert len(reviews) == 1
+
+
+async def test_a_webhook_that_is_down_says_nothing_about_what_others_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(self: Fetcher, url: str, body: bytes | None = None) -> Any:
+        raise UnreachableError("down")
+
+    monkeypatch.setattr(Fetcher, "ask", down)
+    one = callers(webhook="https://login.example.com/review", order=["webhook", "certificate"])
+    one.update(ACME, {"clientCertificate": {"caBundle": CA.certificate.decode()}})
+    assert (await one.chain.authenticate(Credential("token", der(client())), NOW)).user == "ann"
+    with pytest.raises(UnreachableIssuerError):
+        await one.chain.authenticate(Credential("token"), NOW)
+
+
+async def test_authenticators_are_asked_in_the_configured_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def yes(self: Fetcher, url: str, body: bytes | None = None) -> Any:
+        return {"kind": "TokenReview", "status": {"authenticated": True, "user": {"username": "of the webhook"}}}
+
+    monkeypatch.setattr(Fetcher, "ask", yes)
+    credential = Credential("token", der(client()), "acme")
+    for order, user in (
+        (["certificate", "webhook"], "ann"),
+        (["webhook", "certificate"], "of the webhook"),
+        (["webhook"], "of the webhook"),
+        (["vcproxy", "oidc", "serviceAccount", "certificate"], "ann"),
+    ):
+        one = callers(webhook="https://login.example.com/review", order=order)
+        one.update(ACME, {"clientCertificate": {"caBundle": CA.certificate.decode()}})
+        assert (await one.chain.authenticate(credential, NOW)).user == user
+        recalled = one.chain.recall(credential, NOW)
+        assert recalled is not None
+        assert recalled.user == user
+
+
+async def test_an_authenticator_that_is_left_out_is_off() -> None:
+    token = Issuer(KEYS).issue(ACME, "uid-acme", "ann", ("devs",), 600, NOW)[0]
+    refresh = Issuer(KEYS).issue(ACME, "uid-acme", "ann", ("devs",), 600, NOW, audience=REFRESH_AUDIENCE)[0]
+    assert (await callers().chain.authenticate(Credential(token), NOW)).user == "ann"
+    assert callers().refresher.holder(refresh, NOW).user == "ann"
+    off = callers(order=["certificate", "oidc"])
+    with pytest.raises(ApiError):
+        await off.chain.authenticate(Credential(token), NOW)
+    with pytest.raises(ApiError):
+        off.refresher.holder(refresh, NOW)
+
+
+async def test_tls_asks_for_no_certificates_where_they_are_off() -> None:
+    for order, mode in ((["oidc"], ssl.CERT_NONE), (["certificate"], ssl.CERT_OPTIONAL)):
+        one = callers(order=order)
+        one.update(ACME, {"clientCertificate": {"caBundle": CA.certificate.decode()}})
+        context = one.listen(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        one.update(TenantId("globex"), {"clientCertificate": {"caBundle": OTHER_CA.certificate.decode()}})
+        assert context.verify_mode is mode
+
+
+async def test_accounts_that_are_off_are_off_in_reviews_too() -> None:
+    host = accounts.Host()
+    asker = Caller(ACME, "uid-acme", "admin")
+    for order, known in ((["serviceAccount"], True), (["oidc"], False)):
+        one = callers(host, order=order)
+        review = one.reviewer.review(accounts.token(), asker, (), accounts.NOW)
+        if known:
+            assert (await review)[0].user == "system:serviceaccount:apps:robot"
+        else:
+            with pytest.raises(ApiError):
+                await review
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ([], "is a list of"),
+        ("oidc", "is a list of"),
+        (["oidc", "oidc"], "is a list of"),
+        (["oidc", 7], "is a list of"),
+        (["oidc", "odic"], "is a list of certificate, vcproxy, oidc, serviceAccount, webhook"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused(order: Any, words: str) -> None:
+    with pytest.raises(configuration.ConfigErrors, match=f"authentication.order: {words}"):
+        callers(order=order)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from vcproxy.access import chain as module
-from vcproxy.access.authenticator import Credential
+from vcproxy.access.authenticator import Credential, UndecidedError
 from vcproxy.access.chain import Chain
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
@@ -55,6 +55,16 @@ async def test_who_finds_a_credential_bad_ends_the_search() -> None:
     with pytest.raises(ApiError) as caught:
         await Chain([Scripted(status.unauthorized()), last]).authenticate(CREDENTIAL, 0)
     assert (caught.value.status.code, last.asked) == (401, 0)
+
+
+async def test_who_cannot_be_asked_leaves_it_to_those_after_and_else_has_not_said_no() -> None:
+    undecided = UndecidedError()
+    assert await Chain([Scripted(undecided), Scripted(ANN)]).authenticate(CREDENTIAL, 0) == ANN
+    with pytest.raises(UndecidedError):
+        await Chain([Scripted(undecided), Scripted()]).authenticate(CREDENTIAL, 0)
+    with pytest.raises(ApiError) as caught:
+        await Chain([Scripted(undecided), Scripted(status.unauthorized())]).authenticate(CREDENTIAL, 0)
+    assert not isinstance(caught.value, UndecidedError)
 
 
 async def test_a_credential_of_no_sort_is_refused_like_a_bad_one() -> None:

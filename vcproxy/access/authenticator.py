@@ -73,6 +73,10 @@ class UnreachableIssuerError(ApiError):
         super().__init__(status.unauthorized().status)
 
 
+class UndecidedError(UnreachableIssuerError):
+    """The same of a credential of any sort: another authenticator may still know it."""
+
+
 class Revocations(Protocol):
     """What an authenticator asks about a token whose signature is good."""
 

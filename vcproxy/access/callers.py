@@ -5,6 +5,8 @@ import ssl
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from cryptography import x509
+
 from vcproxy.access import trust
 from vcproxy.access.authenticator import Authenticator, Revocations, Tenants, TokenAuthenticator
 from vcproxy.access.chain import Chain
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Callers:
-    """The chain, in its order: certificates, vcproxy's tokens, OIDC, ServiceAccounts, the webhook."""
+    """The chain, in the configured order. An authenticator that is not in it is off."""
 
     def __init__(
         self,
@@ -37,20 +39,30 @@ class Callers:
         host_audiences: Collection[str] = (),
     ) -> None:
         """Raises TrustError and OSError for files that cannot be read."""
-        self._trust = Trust()
-        self._certificates = CertificateAuthenticator(tenants, self._trust.add, revocations)
+        used = frozenset(settings.order)
+        self._trust = Trust() if "certificate" in used else None
+        trusted: Callable[[x509.Certificate], None] = self._trust.add if self._trust else lambda certificate: None
+        self._certificates = CertificateAuthenticator(tenants, trusted, revocations)
         self._oidc = OidcAuthenticator(tenants, trust.load(settings.jwt) if settings.jwt else ())
         self._specs: dict[TenantId, Mapping[str, Any]] = {}
         self._kept: dict[TenantId, Kept] = {}
-        self.refresher = Refresher(keys, revocations)
-        tokens = TokenAuthenticator(keys, revocations)
+        self.refresher = Refresher(keys if "vcproxy" in used else lambda: None, revocations)
         self.issuer = HostIssuer(host)
         local = settings.service_accounts == "local"
         reviewing = ReviewingVerifier(host, self.issuer, frozenset(host_audiences))
         verifier: Verifier = LocalVerifier(host, self.issuer) if local else reviewing
         accounts = ServiceAccountAuthenticator(tenants, verifier)
-        self.chain = Chain([self._certificates, tokens, self._oidc, accounts, *_webhook(settings, tenants)])
-        self.reviewer = TokenReviewer(self.chain, accounts, frozenset(host_audiences))
+        known: dict[str, Authenticator] = {
+            "certificate": self._certificates,
+            "vcproxy": TokenAuthenticator(keys, revocations),
+            "oidc": self._oidc,
+            "serviceAccount": accounts,
+            **_webhook(settings, tenants),
+        }
+        self.chain = Chain([known[name] for name in settings.order if name in known])
+        self.reviewer = TokenReviewer(
+            self.chain, accounts if "serviceAccount" in used else None, frozenset(host_audiences)
+        )
 
     async def look(self, host_audiences: Collection[str]) -> None:
         """Read the host's issuer, and say what is odd about it: nothing here keeps a proxy from starting."""
@@ -75,7 +87,7 @@ class Callers:
 
     def listen(self, context: ssl.SSLContext) -> ssl.SSLContext:
         """A listener's context, from now on with all CAs of tenants."""
-        return self._trust.apply(context, self._certificates.authorities())
+        return self._trust.apply(context, self._certificates.authorities()) if self._trust else context
 
     def clashing(self, tenant: TenantId, bundle: str) -> list[str]:
         """Which CAs of a bundle of a tenant do not count, for TLS cannot tell them from others. Raises ValueError."""
@@ -98,10 +110,10 @@ class Callers:
         self.chain.reconsider()
 
 
-def _webhook(settings: AuthenticationConfig, tenants: Tenants) -> list[Authenticator]:
+def _webhook(settings: AuthenticationConfig, tenants: Tenants) -> dict[str, Authenticator]:
     if not settings.webhook:
-        return []
+        return {}
     ca = settings.webhook_ca.read_text() if settings.webhook_ca else ""
     fetcher = Fetcher(ca, settings.webhook_deadline)
     asked = settings.webhook_kept, settings.webhook_refused
-    return [WebhookAuthenticator(tenants, settings.webhook, fetcher.ask, *asked)]
+    return {"webhook": WebhookAuthenticator(tenants, settings.webhook, fetcher.ask, *asked)}

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from vcproxy.access.authenticator import Authenticator, Credential, UnreachableIssuerError
+from vcproxy.access.authenticator import Authenticator, Credential, UndecidedError, UnreachableIssuerError
 from vcproxy.access.remembering import SMALL_ROOM, Remembered
 from vcproxy.core import status
 from vcproxy.core.caller import Caller
@@ -43,11 +43,16 @@ class Chain:
 
     async def authenticate(self, credential: Credential, now: float) -> Caller:
         """The caller. Raises ApiError 401 where no authenticator knows the credential or one finds it bad."""
+        refusal = status.unauthorized()
         for one in self._authenticators:
-            caller = await one.authenticate(credential, now)
-            if caller is not None:
-                return caller
-        raise status.unauthorized()
+            try:
+                caller = await one.authenticate(credential, now)
+            except UndecidedError as undecided:
+                refusal = undecided
+            else:
+                if caller is not None:
+                    return caller
+        raise refusal
 
     def reconsider(self) -> None:
         """Forget what was found bad: with another configuration an authenticator before may know it."""

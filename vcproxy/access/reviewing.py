@@ -27,8 +27,11 @@ class TokenReviewer:
     A tenant that was made again under the id of a deleted one is another: it has another uid.
     """
 
-    def __init__(self, chain: Chain, accounts: ServiceAccountAuthenticator, host: Collection[str]) -> None:
-        """`host` are the audiences of the host: a tenant that names one of them means its own API."""
+    def __init__(self, chain: Chain, accounts: ServiceAccountAuthenticator | None, host: Collection[str]) -> None:
+        """`host` are the audiences of the host: a tenant that names one of them means its own API.
+
+        Without `accounts` tokens of ServiceAccounts do not count.
+        """
         self._chain = chain
         self._accounts = accounts
         self._host = host
@@ -43,7 +46,7 @@ class TokenReviewer:
         tenant = asker.tenant
         own = audience(tenant)
         asked = {one: own if one in self._host else one for one in audiences or (own,)}
-        found = await self._accounts.review(token, tenant, frozenset(asked.values()), now)
+        found = await self._accounts.review(token, tenant, frozenset(asked.values()), now) if self._accounts else None
         caller, good = found or await self._other(token, tenant, own, now)
         named = tuple(one for one, stored in asked.items() if stored in good)
         if not named or (caller.tenant, caller.tenant_uid) != (tenant, asker.tenant_uid):

@@ -1,8 +1,8 @@
 """Who is calling, by a token that somebody else knows: a TokenReview (authentication.k8s.io/v1) sent to one address.
 
-Asked last, for whatever no other authenticator claims. The answer is kept for a while, a refusal for a shorter one; all
-who bring the same token wait for one exchange; who cannot be asked has said no. The tenant is the one of the address,
-or the one that the user's extra `vcproxy.io/tenant` names; where that extra is given, no other tenant is entered.
+Asked for whatever no authenticator before it claims; what it does not know, one after it may know. The answer is kept
+for a while, a no for a shorter one; all who bring the same token wait for one exchange. The tenant is the one of the
+address, or the one that the user's extra `vcproxy.io/tenant` names; where that extra is given, no other is entered.
 """
 
 import logging
@@ -12,13 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from vcproxy.access import tokens
-from vcproxy.access.authenticator import Credential, Tenants, UnreachableIssuerError
+from vcproxy.access.authenticator import Credential, Tenants, UndecidedError, UnreachableIssuerError
 from vcproxy.access.fetching import UnreachableError
 from vcproxy.access.flights import Flights
 from vcproxy.access.mapping import TENANT_EXTRA, Mapped, RefusedError, check_size
 from vcproxy.access.oidc import chosen
 from vcproxy.access.remembering import ROOM, SMALL_ROOM, Remembered
-from vcproxy.core import status
 from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
 from vcproxy.core.status import ApiError
@@ -46,15 +45,11 @@ class WebhookAuthenticator:
         self._refused_for = refused
         self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
         self._refused = Remembered[Credential, float](REFUSED_LIMIT, SMALL_ROOM)
-        self._flights = Flights[Credential, Caller](self._asked, FLIGHTS)
+        self._flights = Flights[Credential, Caller | None](self._asked, FLIGHTS)
 
     def recall(self, credential: Credential, now: float) -> Caller | None:
         caller, until = self._known.get(credential) or (None, 0.0)
-        if caller is not None and now < until:
-            return caller
-        if (self._refused.get(credential) or 0.0) > now:
-            raise status.unauthorized()
-        return None
+        return caller if now < until else None
 
     def reconsider(self) -> None:
         self._refused.clear()
@@ -63,11 +58,14 @@ class WebhookAuthenticator:
         if not 0 < len(credential.token) <= TOKEN_LIMIT:
             return None
         known = self.recall(credential, now)
-        if known is not None:
+        if known is not None or (self._refused.get(credential) or 0.0) > now:
             return known
-        return await self._flights.wait(credential, now)
+        try:
+            return await self._flights.wait(credential, now)
+        except UnreachableIssuerError:
+            raise UndecidedError from None
 
-    async def _asked(self, credential: Credential, now: float) -> Caller:
+    async def _asked(self, credential: Credential, now: float) -> Caller | None:
         review = {"apiVersion": _VERSION, "kind": "TokenReview", "spec": {"token": credential.token}}
         try:
             answer = await self._ask(self._url, msgspec.json.encode(review))
@@ -78,7 +76,7 @@ class WebhookAuthenticator:
         except (RefusedError, ApiError):
             self._known.forget(credential)
             self._refused.keep(credential, now + self._refused_for)
-            raise status.unauthorized() from None
+            return None
         self._known.keep(credential, (caller, min(now + self._kept, caller.expires)))
         return caller
 

@@ -57,6 +57,8 @@ class AuthenticationConfig(msgspec.Struct, frozen=True):
     webhook_deadline: float
     webhook_kept: float
     webhook_refused: float
+    order: tuple[str, ...]
+    """Who is asked, the first one first; who is not in it is off."""
     service_accounts: str = "local"
 
 

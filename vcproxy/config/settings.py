@@ -22,12 +22,15 @@ from vcproxy.config.values import (
     one_of,
     optional_url,
     service,
+    some_of,
     url,
 )
 from vcproxy.core import exports
 
 API_VERSION: Final = "config.vcproxy.io/v1alpha1"
 KIND: Final = "Configuration"
+AUTHENTICATORS: Final = ("certificate", "vcproxy", "oidc", "serviceAccount", "webhook")
+"""Who can tell callers, in the order in which they are asked unless another is configured."""
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -72,6 +75,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("tokens.life", duration, "720h", "duration", "30 days: people renew a kubeconfig once a month"),
     Setting("tokens.longestLife", duration, "8760h", "duration", "a year: what is asked for beyond it is cut"),
+    Setting(
+        "authentication.order",
+        some_of(*AUTHENTICATORS),
+        list(AUTHENTICATORS),
+        "names",
+        "the first that knows a credential decides: what costs least comes first; one that is left out is off",
+    ),
     Setting("authentication.jwt", file, None, "path", "none: no OIDC issuer speaks for all tenants"),
     Setting("authentication.webhook", endpoint, None, "URL", "none: nobody is asked about tokens"),
     Setting("authentication.webhookCA", file, None, "path", "none: the system's own CAs"),

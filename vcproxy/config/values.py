@@ -125,3 +125,15 @@ def one_of(*choices: str) -> Callable[[Any], str]:
         return str(value)
 
     return read
+
+
+def some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
+    """An order of some of these, each once."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        known = isinstance(value, list) and value and all(one in choices for one in value)
+        if not known or len(set(value)) != len(value):
+            raise ValueError(f"is a list of {', '.join(choices)}: of at least one of them, each once")
+        return tuple(value)
+
+    return read
