@@ -240,6 +240,56 @@ async def test_what_a_host_does_not_take_of_a_tunnel_that_ended_is_given_up(monk
     assert at.transport.aborted
 
 
+class Slow:
+    """The client's end of a tunnel: behind as soon as it has been written to."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
+        self.received = b""
+        self.paused = False
+
+    def write(self, data: bytes) -> None:
+        self.received += data
+        self.pipe.pause()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def close(self) -> None: ...
+
+
+async def test_a_client_that_the_early_bytes_fill_holds_the_host_back() -> None:
+    at, _ = await fed([SWITCHED + b"early"])
+    slow = Slow(at.connection.pipe())
+    slow.pipe.connect(slow)
+    assert (slow.received, at.transport.reading) == (b"early", False)
+    slow.pipe.resume()
+    assert at.transport.reading
+
+
+async def test_a_host_that_is_held_back_before_its_tunnel_is_connected_stays_so() -> None:
+    at, _ = await fed([SWITCHED])
+    slow = Slow(at.connection.pipe())
+    slow.pipe.pause()
+    slow.pipe.connect(slow)
+    assert not at.transport.reading
+    slow.pipe.resume()
+    assert at.transport.reading
+
+
+async def test_a_host_that_is_behind_before_its_tunnel_is_connected_holds_the_client_back() -> None:
+    at, _ = await fed([SWITCHED])
+    slow = Slow(at.connection.pipe())
+    at.connection.pause_writing()
+    slow.pipe.connect(slow)
+    assert slow.paused
+    at.connection.resume_writing()
+    assert not slow.paused
+
+
 async def test_it_says_what_it_does_and_no_secret() -> None:
     at = At(asyncio.get_running_loop())
     assert repr(at.connection) == "<host free uses=0>"

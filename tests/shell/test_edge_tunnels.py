@@ -230,6 +230,41 @@ async def test_a_client_is_held_back_while_the_other_end_is_behind() -> None:
         await until(lambda: len(far.received) == 30_000_000)
 
 
+class Full(Far):
+    """Behind as soon as it has been written to, while it is `full`."""
+
+    full = True
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.full:
+            self.client.pause()
+
+
+@pytest.mark.parametrize("early", [1, 30_000_000])
+async def test_a_client_whose_early_bytes_fill_the_other_end_is_held_back(early: int) -> None:
+    far = Full()
+    async with served(Switching(far)) as server, client(server) as (reader, writer):
+        writer.write(ASK + b"x" * early)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"y" * 30_000_000)
+        await asyncio.sleep(0.1)
+        assert 0 < len(far.received) < 1_000_000
+        far.full = False
+        far.client.resume()
+        await until(lambda: len(far.received) == early + 30_000_000)
+
+
+async def test_a_client_that_is_behind_before_its_tunnel_is_there_holds_the_other_end_back() -> None:
+    far = Far(early=b"x" * 30_000_000)
+    async with served(Switching(far)) as server, client(server) as (reader, writer):
+        writer.write(ASK)
+        await until(lambda: far.pauses == 1)
+        assert len(await asyncio.wait_for(reader.readuntil(b"x"), 3)) > 0
+        await asyncio.wait_for(reader.readexactly(29_999_999), 3)
+        await until(lambda: far.resumes == 1)
+
+
 async def test_a_client_that_reads_nothing_of_a_tunnel_that_has_ended_is_left() -> None:
     far = Far()
     async with served(Switching(far)) as server, client(server) as (reader, writer):

@@ -8,7 +8,6 @@ deadline, and the listener's sweep calls `expired` when it has passed.
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 import socket
@@ -222,21 +221,22 @@ class Connection(asyncio.Protocol):
     # What a call asks of its connection ----------------------------------------------------------------------------
 
     def hold(self) -> None:
-        if not self._held:
+        if not self._held and not self._transport.is_closing():
             self._held = True
             self._transport.pause_reading()
 
     def go_on(self) -> None:
         if self._incoming is not None and self._incoming.expects and not self._transport.is_closing():
             self._transport.write(writing.CONTINUE)
-        self._unhold()
+        self.unhold()
         self._mark()
 
     def claim(self, owner: str) -> None:
         if owner != self.owner and not self._ending:  # what is claimed for a connection that is lost stays claimed
             self._edge.claim(self, owner)
 
-    def _unhold(self) -> None:
+    def unhold(self) -> None:
+        """Read on."""
         if self._held and not self._transport.is_closing():
             self._held = False
             self._transport.resume_reading()
@@ -359,7 +359,7 @@ class Connection(asyncio.Protocol):
         if last:
             self._linger()
         else:
-            self._unhold()
+            self.unhold()
             self._advance()
             self._mark()
 
@@ -371,7 +371,7 @@ class Connection(asyncio.Protocol):
         if (call is None or call.complete) and self._reader.between:
             self._close(WRITE)
             return
-        self._unhold()
+        self.unhold()
         self.deadline = self._edge.now() + LINGER
 
     def _close(self, within: float) -> None:
@@ -448,22 +448,15 @@ class Connection(asyncio.Protocol):
     # Tunnels -----------------------------------------------------------------------------------------------------
 
     def _open_tunnel(self, reply: Reply, peer: Pipe) -> None:
-        self._write_head(reply, b"", close=False)
+        """Connect both ends before any byte goes: from the first one on, each may hold the other back."""
         self._peer = peer
+        self._write_head(reply, b"", close=False)
         self.deadline = NEVER
         rest, self._rest = self._rest, None
+        self.unhold()
+        peer.connect(ClientPipe(self))
         if rest:
             peer.write(bytes(rest))
-        peer.connect(ClientPipe(self))
-        self._unhold()
-
-    def pause_reading(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._transport.resume_reading()
 
     def close(self) -> None:
         """Send what waits, then end."""
@@ -564,10 +557,10 @@ class ClientPipe:
         self._connection.write(data)
 
     def pause(self) -> None:
-        self._connection.pause_reading()
+        self._connection.hold()
 
     def resume(self) -> None:
-        self._connection.resume_reading()
+        self._connection.unhold()
 
     def close(self) -> None:
         self._connection.close()

@@ -150,8 +150,8 @@ class HostConnection(asyncio.Protocol):
     """`released` is called each time the connection becomes free, `gone` when it is of no more use (also twice)."""
 
     __slots__ = (
-        "_answer", "_early", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_peer",
-        "_touched", "_transport", "closing", "free", "gone", "loop", "owner", "received",
+        "_answer", "_early", "_full", "_head", "_head_bytes", "_held", "_kept", "_pairs", "_parser", "_paused",
+        "_peer", "_touched", "_transport", "closing", "free", "gone", "loop", "owner", "received",
         "released", "since", "uses",
     )  # fmt: skip
 
@@ -177,7 +177,7 @@ class HostConnection(asyncio.Protocol):
         self._answer: HostAnswer | None = None
         self._pairs: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._touched = self._held = False
+        self._touched = self._held = self._paused = self._full = False
         self._early: bytes = b""
         self._peer: Pipe | None = None
 
@@ -297,10 +297,12 @@ class HostConnection(asyncio.Protocol):
         self.gone(self)
 
     def pause_writing(self) -> None:
+        self._full = True
         if self._peer is not None:
             self._peer.pause()
 
     def resume_writing(self) -> None:
+        self._full = False
         if self._peer is not None:
             self._peer.resume()
 
@@ -350,13 +352,27 @@ class HostConnection(asyncio.Protocol):
         return HostPipe(self)
 
     def connect(self, peer: Pipe) -> None:
+        """Bytes go on to `peer`. What either end was told of the other before counts, and so does what it is told now:
+        the early bytes alone may be more than the peer can take.
+        """
         self._peer = peer
+        self.hold(self._paused)
+        if self._full:
+            peer.pause()
         early, self._early = self._early, b""
         if early:
             peer.write(early)
-        self.hold(False)
         if self._transport.is_closing():
             peer.close()
+
+    def pause(self) -> None:
+        self._paused = True
+        self.hold(True)
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._peer is not None:  # before that it is held back by how much has come early
+            self.hold(False)
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -389,10 +405,10 @@ class HostPipe:
         self._connection.write(data)
 
     def pause(self) -> None:
-        self._connection.hold(True)
+        self._connection.pause()
 
     def resume(self) -> None:
-        self._connection.hold(False)
+        self._connection.resume()
 
     def close(self) -> None:
         self._connection.close()
