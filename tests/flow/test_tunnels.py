@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.flow.scripted import ACME, Answer, ScriptedPipe, World
 from vcproxy.core.http import Reply
+from vcproxy.core.status import ApiError
 from vcproxy.host.tunnels import OpenTunnels
 
 EXEC = "/api/v1/namespaces/web/pods/a/exec?command=sh&command=-c&stdout=true&watch=1"
@@ -148,6 +150,56 @@ async def test_a_page_asked_for_by_the_path_of_the_tenant_leads_back_there() -> 
     reply = await world.reply("GET", "/t/acme/api/v1/namespaces/web/pods/a/proxy/")
     assert world.host.asked == ["GET /api/v1/namespaces/acme-web/pods/a/proxy/"]
     assert reply.body == b'<a href="/t/acme/api/v1/namespaces/web/pods/a/proxy/x">x</a>'
+
+
+class Stalling(Page):
+    """An answer that begins and then says no more."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"begun"
+        await asyncio.Event().wait()
+
+
+async def stalls(reply: Reply) -> int:
+    """The code with which a stream is given up; 0 while it may be quiet."""
+    assert reply.stream is not None
+    chunks = reply.stream.chunks()
+    assert await anext(chunks) == b"begun"
+    try:
+        await asyncio.wait_for(anext(chunks), 0.2)
+    except ApiError as error:
+        return error.status.code
+    except TimeoutError:
+        return 0
+    raise AssertionError("nothing more was to come")
+
+
+LOG = "/api/v1/namespaces/web/pods/a/log"
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "code"),
+    [
+        (LOG, {}, 504),
+        (f"{LOG}?follow=false", {}, 504),
+        (f"{LOG}?follow=true", {}, 0),
+        (f"{LOG}?follow=1", {}, 0),
+        (f"{PROXY}/file", {"Content_Length": "100"}, 504),
+        (f"{PROXY}/events", {}, 0),
+    ],
+)
+async def test_what_is_there_already_must_come_on_and_what_is_followed_may_be_quiet(
+    target: str, headers: dict[str, str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("forward", "tunnels"):
+        monkeypatch.setattr(f"vcproxy.host.{module}.PROGRESS", 0.05)
+    reply = await World(Stalling(200, b"", **headers)).reply("GET", target)
+    assert await stalls(reply) == code
+
+
+async def test_a_proxied_answer_without_a_length_has_its_patience_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vcproxy.host.tunnels.QUIET", 0.05)
+    assert await stalls(await World(Stalling(200, b"")).reply("GET", f"{PROXY}/events")) == 504
 
 
 @pytest.mark.parametrize("path", ["/../x", "/%2e%2e/x", "//x", "/a%2fb", "/a%5cb"])

@@ -1,6 +1,7 @@
 """One connection to the host, without a socket: an answer cut anywhere, what is told to whom, what is never told."""
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from vcproxy.core.status import ApiError
 from vcproxy.drive import Drive
-from vcproxy.host import connection
+from vcproxy.host import connection, silence
 from vcproxy.host.connection import HostAnswer, HostConnection, Lost
 
 BODY = b"0123456789" * 3
@@ -32,6 +33,14 @@ class Transport:
         self.reading = True
         self.closed = self.aborted = False
         self.unsent = 0
+        self.options: dict[tuple[int, int], int] = {}
+
+    def get_extra_info(self, name: str) -> "Transport":
+        """Itself, as its own socket."""
+        return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.options[level, option] = value
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -238,6 +247,27 @@ async def test_what_a_host_does_not_take_of_a_tunnel_that_ended_is_given_up(monk
     assert (at.transport.closed, at.transport.aborted) == (True, False)
     await asyncio.sleep(0.05)
     assert at.transport.aborted
+
+
+KEPT_ALIVE = socket.SOL_SOCKET, socket.SO_KEEPALIVE
+QUIET, EVERY, PROBES, UNANSWERED = (
+    (socket.IPPROTO_TCP, option)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+)
+
+
+async def test_a_host_that_vanishes_without_a_word_is_noticed_within_a_minute() -> None:
+    found = At(asyncio.get_running_loop()).transport.options
+    assert found[KEPT_ALIVE] == 1
+    assert found[QUIET] + found[EVERY] * found[PROBES] == silence.GONE == 60
+    assert found[UNANSWERED] == 60_000
+
+
+async def test_the_far_end_of_a_tunnel_may_read_nothing_for_longer_and_is_still_probed() -> None:
+    at, _ = await fed([SWITCHED])
+    at.connection.pipe()
+    assert at.transport.options[UNANSWERED] == 0
+    assert at.transport.options[KEPT_ALIVE] == 1
 
 
 class Slow:

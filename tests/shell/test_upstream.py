@@ -17,7 +17,7 @@ from vcproxy.core.hosting import HostRequest
 from vcproxy.core.http import Pipe
 from vcproxy.core.status import ApiError
 from vcproxy.drive import Drive
-from vcproxy.host import upstream
+from vcproxy.host import silence, upstream
 from vcproxy.host.kubeconfig import HostCredentials
 from vcproxy.host.upstream import Pool
 
@@ -887,6 +887,36 @@ async def test_a_host_that_does_not_read_pauses_the_other_end_and_then_lets_it_g
         pipe.write(b"the end")
         pipe.close()  # what waits is sent first
         await until(lambda: sum(sizes) == written + 7)
+
+
+async def test_a_pod_that_does_not_read_for_long_keeps_its_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux ends a connection with a user timeout whose peer keeps its window shut, though it answers every probe."""
+    monkeypatch.setattr(silence, "GONE", 0.2)
+    go = asyncio.Event()
+    sizes: list[int] = []
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.send(SWITCH)
+        await go.wait()
+        while data := await line.read():
+            sizes.append(len(data))
+
+    async with pooled(script) as (pool, _):
+        _, pipe = await pool.upgrade(switching())
+        assert pipe is not None
+        end = End()
+        pipe.connect(end)
+        written = 0
+        while not end.paused:
+            pipe.write(b"x" * 100_000)
+            written += 100_000
+            await asyncio.sleep(0)
+        await asyncio.sleep(1.5)
+        assert end.closed == 0
+        go.set()
+        await until(lambda: sum(sizes) == written)
+        pipe.close()
 
 
 @pytest.mark.parametrize(

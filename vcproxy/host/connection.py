@@ -15,6 +15,7 @@ from vcproxy.core import status
 from vcproxy.core.http import Pipe
 from vcproxy.core.status import ApiError
 from vcproxy.drive import Signal
+from vcproxy.host import silence
 
 HIGH: Final = 1 << 20
 """Bytes of an answer that wait for their reader before the host is held back."""
@@ -231,6 +232,7 @@ class HostConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        silence.watch_over(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
@@ -349,6 +351,8 @@ class HostConnection(asyncio.Protocol):
     def pipe(self) -> Pipe:
         """The host's end of the tunnel, after a 101."""
         self._answer = None
+        if not self._transport.is_closing():
+            silence.let_wait(self._transport.get_extra_info("socket"))
         return HostPipe(self)
 
     def connect(self, peer: Pipe) -> None:

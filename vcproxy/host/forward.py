@@ -1,7 +1,7 @@
 """One request on to the host: its body rewritten on the way up, the answer on the way down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
@@ -34,6 +34,7 @@ from vcproxy.core.scope import Scope
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
 from vcproxy.host.kept import KeptViews
+from vcproxy.host.streams import PROGRESS, HostStream
 
 TRIES: Final = 5
 """How often a patch of the view is tried after a conflict: the API server's own number (MaxRetryWhenPatchConflicts)."""
@@ -232,7 +233,7 @@ class Forwarder:
         self, plan: Forward, response: HostResponse, accepted: Accepted, call: Call, sent: Sent | None = None
     ) -> Reply:
         if plan.stream and response.status == 200:
-            return Reply(200, (("Content-Type", "text/plain"),), stream=HostStream(response), finite=True)
+            return Reply(200, (("Content-Type", "text/plain"),), stream=_logs(plan, response), finite=True)
         try:
             notes = (*replies.warnings(response, self._scope), *(sent.warnings if sent else ()))
             if response.status >= 300:
@@ -330,17 +331,10 @@ def _looking(plan: Forward) -> Identity:
     return Identity.READER if private else Identity.TENANT
 
 
-class HostStream:
-    """The bytes of a container, as they come."""
-
-    def __init__(self, response: HostResponse) -> None:
-        self._response = response
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self._response.chunks()
-
-    async def close(self) -> None:
-        await self._response.close()
+def _logs(plan: Forward, response: HostResponse) -> HostStream:
+    """The bytes of a container; where they are followed it may be quiet for as long as it likes."""
+    followed = any(name == "follow" and value.lower() not in ("false", "0") for name, value in plan.query)
+    return HostStream(response, None if followed else PROGRESS)
 
 
 def _user_agent(call: Call) -> Headers:

@@ -17,8 +17,8 @@ from vcproxy.core.http import Call, Headers, Pipe, Reply, single
 from vcproxy.core.plan import Identity
 from vcproxy.core.scope import Scope
 from vcproxy.host import answers, replies
-from vcproxy.host.forward import HostStream
 from vcproxy.host.identity import Exchange
+from vcproxy.host.streams import PROGRESS, QUIET, HostStream
 
 CHECK: Final = 2.0
 """Seconds between two looks at whether the owners of open tunnels may still have them."""
@@ -128,7 +128,8 @@ class Connector:
             return Reply(response.status, headers)
         if kind == "text/html":
             return await self._page(wanted, response, headers)
-        return Reply(response.status, headers, stream=HostStream(response), finite=True)
+        within = PROGRESS if "Content-Length" in response.headers else QUIET
+        return Reply(response.status, headers, stream=HostStream(response, within), finite=True)
 
     async def _page(self, wanted: plan.Proxy, response: HostResponse, headers: Headers) -> Reply:
         """The host writes its own path before the links of a page (apimachinery: util/proxy.Transport)."""
