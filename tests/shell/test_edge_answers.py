@@ -414,6 +414,74 @@ async def test_a_feed_that_begins_while_all_are_ended_ends_as_well() -> None:
     assert feed.stops == 1
 
 
+async def begun_in_a_drain(reply: Reply, *, drain: float) -> bytes:
+    """What a client gets whose answer begins when the drain has begun."""
+    handler = Open(reply, at_once=False)
+    async with served(handler, drain=drain) as server, client(server) as one:
+        await one.send(request())
+        await until(lambda: handler.called == 1)
+        draining = asyncio.create_task(server.drain())
+        await asyncio.sleep(SHORT)
+        handler.go.set(None)
+        received = await asyncio.wait_for(one.all(), 1)
+        await asyncio.wait_for(draining, 1)
+    return received
+
+
+async def test_a_watch_that_begins_while_all_are_ended_says_its_first_word_and_ends_cleanly() -> None:
+    stream = Stream(b"begun", last=False)
+    received = await begun_in_a_drain(Reply(200, stream=stream), drain=5.0)
+    assert received.endswith(b"5\r\nbegun\r\n0\r\n\r\n")
+    assert stream.closes == 1
+
+
+async def test_a_download_that_begins_while_all_are_ended_is_whole() -> None:
+    stream = Download()
+    asyncio.get_running_loop().call_later(2 * SHORT, stream.go.set_result, None)
+    received = await begun_in_a_drain(Reply(200, stream=stream, finite=True), drain=5.0)
+    assert received.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+
+
+async def test_a_client_that_is_let_in_while_all_are_ended_and_says_nothing_holds_up_nobody() -> None:
+    authority = Authority()
+    handler = Open(Reply(200), at_once=False)
+    async with served(handler, authority.server(), drain=5.0) as server, client(server, authority.client()) as one:
+        await one.send(request())
+        await until(lambda: handler.called == 1)
+        _, late = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.sleep(0.05)
+        draining = asyncio.create_task(server.drain())
+        await asyncio.sleep(0)
+        await late.start_tls(authority.client(), server_hostname="127.0.0.1")
+        await until(lambda: "connections=2" in repr(server))
+        handler.go.set(None)
+        await one.all()
+        await asyncio.wait_for(draining, 2)
+        late.transport.abort()
+
+
+class Flood(Stream):
+    """More than any client takes that does not read."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("leisurely", [False, True])
+async def test_a_client_that_reads_no_more_of_a_stream_is_cut_soon_unless_people_read_it(leisurely: bool) -> None:
+    stream = Flood()
+    async with served(Open(Reply(200, stream=stream, leisurely=leisurely))) as server, client(server) as one:
+        await one.send(request())
+        await until(lambda: "blocked" in repr(tuple(server._connections)))
+        if leisurely:
+            await asyncio.sleep(4 * SHORT)
+            assert stream.closes == 0
+        else:
+            await until(lambda: stream.closes == 1)
+
+
 async def test_a_stream_that_ends_is_closed_and_leaves_the_connection() -> None:
     stream = Stream(b"one", b"", b"two")
     async with served(Open(Reply(200, stream=stream))) as server, client(server) as one:

@@ -126,7 +126,8 @@ class Reply(msgspec.Struct, frozen=True):
     """What the client gets: a code, headers, and a body that is whole, a stream or a feed, or a tunnel (code 101).
 
     `finite`: the stream has an end of its own, and half of it must not look whole. A drain lets it run, then breaks it
-    off; other streams may end at any event, and a drain ends them cleanly.
+    off; other streams may end at any event, and a drain ends them cleanly. `leisurely`: people read the stream at their
+    own pace, so its client may be behind for long; who reads events is to keep up.
     """
 
     code: int
@@ -134,6 +135,7 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes = b""
     stream: Stream | None = None
     finite: bool = False
+    leisurely: bool = False
     feed: Feed | None = None
     tunnel: Pipe | None = None
 

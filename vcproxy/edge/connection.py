@@ -36,7 +36,7 @@ BODY: Final = 60.0
 """Seconds in which a body that is waited for must be whole."""
 WRITE: Final = 60.0
 """Seconds in which a client that is behind must have read something."""
-STREAM: Final = 3600.0
+LEISURE: Final = 3600.0
 """The same for what people read at their own pace: `kubectl logs -f | less`."""
 LINGER: Final = 2.0
 """Seconds for which a client may go on sending after its last answer, so that it can read that answer."""
@@ -49,6 +49,7 @@ PIPELINED: Final = 64
 EARLY_TUNNEL: Final = 65536
 """Bytes that may follow a request to switch protocols before it is answered."""
 NEVER: Final = float("inf")
+NOTHING: Final = Reply(0)
 
 
 class Edge(Protocol):
@@ -84,7 +85,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing", "_body", "_calls", "_certificate", "_closing", "_current", "_drained", "_drive", "_edge",
-        "_ending", "_feed", "_finite", "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_task",
+        "_ending", "_feed", "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_streaming", "_task",
         "_tidying", "_transport", "blocked", "deadline", "owner", "unsent",
     )  # fmt: skip
 
@@ -97,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._current: ClientCall | None = None
         self._drive: Drive[Reply] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._finite = False
+        self._streaming: Reply = NOTHING
         self._feed: Feed | None = None
         self._peer: Pipe | None = None
         self._rest: bytearray | None = None
@@ -120,7 +121,7 @@ class Connection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = presented(tls)
-        self.deadline = self._edge.now() + FIRST_BYTE
+        self.deadline = self._edge.now() + (LINGER if self._edge.draining else FIRST_BYTE)
         try:
             self._edge.opened(self, transport.get_extra_info("socket"))
         except ApiError as refusal:
@@ -303,9 +304,11 @@ class Connection(asyncio.Protocol):
                 self.drain()
         elif reply.stream is not None:
             self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
-            self._finite = reply.finite
+            self._streaming = reply
             self._task = asyncio.create_task(self._copy(reply.stream))
             self._task.add_done_callback(functools.partial(self._never_begun, reply.stream))
+            if self._edge.draining:  # after its first step: what a watch says at once is said
+                asyncio.get_running_loop().call_soon(self.drain)
         else:
             self._write_whole(reply, close=self._last)
             self._write_on()
@@ -400,7 +403,7 @@ class Connection(asyncio.Protocol):
                     self._drained = Signal()
                     await self._drained
         except asyncio.CancelledError:
-            if not self._edge.draining or self._finite:
+            if not self._edge.draining or self._streaming.finite:
                 raise
         except Exception as error:
             log.debug("a stream broke off: %s", type(error).__name__)
@@ -476,7 +479,8 @@ class Connection(asyncio.Protocol):
         if self._peer is not None:
             return "tunnel", NEVER
         if self.blocked:
-            return ("read on", STREAM) if self._task is not None else ("read", WRITE)
+            leisurely = self._task is not None and self._streaming.leisurely
+            return ("read on", LEISURE) if leisurely else ("read", WRITE)
         if self._current is not None:
             return ("body", BODY) if self._current.waiting else ("", NEVER)
         return ("idle", self._edge.keepalive) if self._reader.between else ("head", HEAD)
@@ -504,7 +508,7 @@ class Connection(asyncio.Protocol):
         if self._feed is not None:
             self._feed.drain()
         elif self._task is not None:
-            if not self._finite:
+            if not self._streaming.finite:
                 self._task.cancel("drain")
         elif self._current is None and self._peer is None and not self._ending and self._reader.between:
             self._close(LINGER)

@@ -233,7 +233,8 @@ class Forwarder:
         self, plan: Forward, response: HostResponse, accepted: Accepted, call: Call, sent: Sent | None = None
     ) -> Reply:
         if plan.stream and response.status == 200:
-            return Reply(200, (("Content-Type", "text/plain"),), stream=_logs(plan, response), finite=True)
+            headers = (("Content-Type", "text/plain"),)
+            return Reply(200, headers, stream=_logs(plan, response), finite=True, leisurely=True)
         try:
             notes = (*replies.warnings(response, self._scope), *(sent.warnings if sent else ()))
             if response.status >= 300:

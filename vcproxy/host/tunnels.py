@@ -129,7 +129,7 @@ class Connector:
         if kind == "text/html":
             return await self._page(wanted, response, headers)
         within = PROGRESS if "Content-Length" in response.headers else QUIET
-        return Reply(response.status, headers, stream=HostStream(response, within), finite=True)
+        return Reply(response.status, headers, stream=HostStream(response, within), finite=True, leisurely=True)
 
     async def _page(self, wanted: plan.Proxy, response: HostResponse, headers: Headers) -> Reply:
         """The host writes its own path before the links of a page (apimachinery: util/proxy.Transport)."""
