@@ -10,14 +10,17 @@ from vcproxy.edge.reader import Malformed
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_KEPT: Final = 512
+KEPT: Final = 512
+"""Heads that are kept."""
+SMALL: Final = 2048
+"""Bytes up to which a head is kept: larger ones are rare, and what comes from a pod may be as large as it likes."""
 
 _control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _phrases: Final = {code.value: code.phrase for code in http.HTTPStatus}
 
 
 class Renderer:
-    """Renders heads; the few that most answers have are kept."""
+    """Renders heads; the few small ones that most answers have are kept."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, Headers], bytes] = {}
@@ -27,10 +30,15 @@ class Renderer:
         key = code, headers
         found = self._kept.get(key)
         if found is None:
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
-            found = self._kept[key] = _head(code, headers)
+            found = _head(code, headers)
+            if len(found) <= SMALL:
+                self._keep(key, found)
         return found
+
+    def _keep(self, key: tuple[int, Headers], head: bytes) -> None:
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        self._kept[key] = head
 
 
 def _head(code: int, headers: Headers) -> bytes:
