@@ -200,6 +200,15 @@ async def test_a_cancelled_request_ends_the_connection_that_owes_it_an_answer(wh
     assert at.released == []
 
 
+async def test_nothing_is_written_to_a_connection_that_ends_and_its_request_is_told_so() -> None:
+    at = At(asyncio.get_running_loop())
+    at.transport.closed = True
+    at.ask()
+    assert isinstance(at.ends[0], Lost)
+    assert at.ends[0].unwritten
+    assert (bytes(at.transport.written), at.gone) == (b"", [at.connection])
+
+
 async def test_an_answer_that_is_whole_frees_its_connection_though_nobody_has_read_it() -> None:
     at, answer = await fed([PLAIN])
     assert at.released == [at.connection]

@@ -18,6 +18,7 @@ from vcproxy.core.http import Pipe
 from vcproxy.core.status import ApiError
 from vcproxy.drive import Drive
 from vcproxy.host import silence, upstream
+from vcproxy.host.connection import HostConnection
 from vcproxy.host.kubeconfig import HostCredentials
 from vcproxy.host.upstream import Pool
 
@@ -119,6 +120,14 @@ async def test_a_request_is_what_was_rendered_and_holds_no_second_line() -> None
         b"",
         b"{}",
     ]
+
+
+async def test_blocks_of_headers_are_kept_while_they_are_small() -> None:
+    async with pooled(echo) as (pool, host):
+        for size in (10, 10, 3000):
+            await asked(pool, HostRequest("GET", "/a", (("X-App", "x" * size),)))
+        assert [len(raw) > 3000 for raw in host.requests] == [False, False, True]
+        assert [len(block) < upstream.SMALL for block in pool._blocks.values()] == [True]
 
 
 async def test_an_idle_connection_is_dropped_before_the_host_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,6 +397,44 @@ async def test_a_get_is_asked_three_times_at_most() -> None:
     assert len(host.requests) - first == 3
 
 
+@pytest.mark.parametrize("request_", [get("/w"), post()], ids=["GET", "POST"])
+async def test_any_verb_is_sent_again_that_was_never_written(request_: HostRequest) -> None:
+    async with pooled(echo) as (pool, host):
+        await asked(pool, get("/one"))
+        pool._idle[-1]._transport.abort()  # and the connection has not been told yet
+        assert await asked(pool, request_) == request_.target.encode()
+        assert [raw.split()[1] for raw in host.requests] == [b"/one", request_.target.encode()]
+        assert len(host.lines) == 2
+
+
+class Stillborn(HostConnection):
+    """A connection that ends as soon as it is there, the first `count` of them."""
+
+    count = 0
+    at_once = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if Stillborn.count:
+            Stillborn.count -= 1
+            self._transport.abort()
+            self.closing = Stillborn.at_once
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(("count", "code"), [(1, 200), (2, 200), (3, 502)])
+async def test_a_new_connection_that_is_lost_unused_is_opened_again_for_any_verb(
+    count: int, code: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "HostConnection", Stillborn)
+    monkeypatch.setattr(Stillborn, "count", count)
+    monkeypatch.setattr(Stillborn, "at_once", at_once)
+    async with pooled(echo) as (pool, host):
+        assert await codes(asked(pool, HostRequest("POST", "/p", body=b"body", owner="acme"))) == [code]
+        assert len(host.requests) == (1 if code == 200 else 0)
+        await until(lambda: "acme" not in repr(pool))
+
+
 # Deadlines -----------------------------------------------------------------------------------------------------------
 
 
@@ -648,6 +695,24 @@ async def test_all_together_have_their_bound_but_the_proxys_own_requests_pass() 
         assert await codes(*owned) == [200, 200, 200, 200, 429, 429]
         assert len(host.lines) == 4
         assert await codes(*(asked(pool, get()) for _ in range(6))) == [200] * 6
+
+
+async def test_idle_connections_make_room_for_one_that_must_be_new() -> None:
+    async def script(line: Line) -> None:
+        while await line.target() != b"/x":
+            await line.send(answer(b"x"), pause=0.02)
+        await line.send(SWITCH)
+        await line.gone()
+
+    async with pooled(script, connections=2) as (pool, _):
+        await asyncio.gather(asked(pool, get()), asked(pool, get()))
+        oldest = pool._idle[0]
+        response, pipe = await pool.upgrade(switching("acme"))
+        assert response.status == 101
+        assert pipe is not None
+        assert oldest.closing
+        assert repr(pool) == "<pool open=2 idle=1 acme=1>"
+        pipe.close()
 
 
 async def test_a_share_is_given_back_whatever_the_end() -> None:

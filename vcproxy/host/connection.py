@@ -26,11 +26,16 @@ FLUSH: Final = 30.0
 
 
 class Lost(Exception):  # noqa: N818 - what happened to a connection, not to a request
-    """The connection ended before the head of the answer. `untouched`: not one byte of it had come."""
+    """The connection ended before the head of the answer.
 
-    def __init__(self, untouched: bool) -> None:
+    `unwritten`: not one byte of the request had been sent. `unanswered`: it had been kept from an earlier request, and
+    not one byte of the answer had come.
+    """
+
+    def __init__(self, *, unwritten: bool = False, unanswered: bool = False) -> None:
         super().__init__("the connection was lost")
-        self.untouched = untouched
+        self.unwritten = unwritten
+        self.unanswered = unanswered
 
 
 class HostAnswer:
@@ -190,6 +195,9 @@ class HostConnection(asyncio.Protocol):
         Raises Lost, ApiError 502 or 504. Cancelled or late, the connection is dropped: its next bytes would be taken
         for another answer.
         """
+        if self._transport.is_closing():
+            self.drop()
+            raise Lost(unwritten=True)
         self.uses += 1
         self._touched = False
         head: Signal[HostAnswer] = Signal()
@@ -289,7 +297,7 @@ class HostConnection(asyncio.Protocol):
         self.closing = True
         answer, self._answer = self._answer, None
         if self._head is not None and answer is None:
-            self._head.fail(Lost(not self._touched))
+            self._head.fail(Lost(unanswered=self.uses > 1 and not self._touched))
         if answer is not None and error is None and answer.ends_with_the_connection:
             answer.end()
         elif answer is not None:

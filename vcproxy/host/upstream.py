@@ -24,9 +24,11 @@ SWEEP: Final = 10.0
 """Seconds between two looks for connections that have been idle for too long."""
 KEPT_BLOCKS: Final = 1024
 """Rendered blocks of headers that are kept."""
+SMALL: Final = 2048
+"""Bytes up to which a block is kept: those of a client's own headers, for pods behind a proxy, come once."""
 RETRY_AFTER: Final = 1
 TRIES: Final = 3
-"""How often a GET is sent that found its connection dead; the last time on a new one."""
+"""How often a request is tried that found its connection dead; the last time on a new one."""
 
 _control = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -79,25 +81,25 @@ class Pool:
     # Asking ------------------------------------------------------------------------------------------------------
 
     async def send(self, request: HostRequest) -> HostResponse:
-        raw = self._render(request)
-        for left in reversed(range(TRIES)):
-            connection = await self._take(request.owner, kept=left > 0)
-            reused = connection.uses > 0
-            try:
-                return await connection.ask(raw, request.timeout)
-            except Lost as lost:
-                if not (reused and lost.untouched and request.method == "GET" and left):
-                    raise status.bad_gateway() from lost
-        raise status.bad_gateway()
+        _, answer = await self._ask(request, kept=True)
+        return answer
 
     async def upgrade(self, request: HostRequest) -> tuple[HostResponse, Pipe | None]:
-        raw = self._render(request)
-        connection = await self._take(request.owner, kept=False)  # it ends with the tunnel: a kept one would be wasted
-        try:
-            answer: HostAnswer = await connection.ask(raw, request.timeout)
-        except Lost as lost:
-            raise status.bad_gateway() from lost
+        connection, answer = await self._ask(request, kept=False)  # it ends with the tunnel: a kept one would be wasted
         return answer, connection.pipe() if answer.status == 101 else None
+
+    async def _ask(self, request: HostRequest, *, kept: bool) -> tuple[HostConnection, HostAnswer]:
+        """The answer and what it came by, asked again where that is safe."""
+        raw = self._render(request)
+        for left in reversed(range(TRIES)):
+            try:
+                connection = await self._take(request.owner, kept=kept and left > 0)
+                return connection, await connection.ask(raw, request.timeout)
+            except Lost as lost:
+                again = lost.unwritten or (lost.unanswered and request.method == "GET")
+                if not (again and left):
+                    raise status.bad_gateway() from lost
+        raise status.bad_gateway()
 
     async def close(self) -> None:
         self._closed = True
@@ -118,14 +120,17 @@ class Pool:
         return None
 
     async def _take(self, owner: str, *, kept: bool) -> HostConnection:
-        """A connection for an owner. Raises ApiError 429 where that has too many, 502 or 503 where there is none."""
+        """A connection for an owner. Raises ApiError 429 where that has too many, 502 or 503 where there is none.
+
+        Raises Lost where it ended as soon as it was there.
+        """
         if owner and self._owners[owner] >= self._owner_most:
             raise status.too_many_requests("too many requests of this cluster are under way", RETRY_AFTER)
         self._count(owner, 1)
         try:
             connection = (self._kept() if kept else None) or await self._connect(owner)
-            if connection.closing:  # lost as soon as it was there
-                raise status.bad_gateway()
+            if connection.closing:
+                raise Lost(unwritten=True)
         except BaseException:
             self._count(owner, -1)
             raise
@@ -167,10 +172,14 @@ class Pool:
             self._idle.popleft().drop()
         self._sweeping = loop.call_later(SWEEP, self._sweep) if self._idle else None
 
+    def _room(self) -> bool:
+        """Whether one more may be opened. The oldest idle ones make room: they are a saving, not a need."""
+        while self._idle and len(self._open) + self._opening >= self._most:
+            self._idle.popleft().drop()
+        return len(self._open) + self._opening < self._most
+
     async def _connect(self, owner: str) -> HostConnection:
-        if (
-            owner and len(self._open) + self._opening >= self._most
-        ):  # its own requests are few, and all tenants need them
+        if owner and not self._room():  # its own requests are few, and all tenants need them
             raise status.too_many_requests("too many requests are under way, please try again later", RETRY_AFTER)
         self._opening += 1
         opening = asyncio.ensure_future(self._opened())  # a task: it may use asyncio.timeout
@@ -205,7 +214,7 @@ class Pool:
             raise status.bad_gateway() from error
         if connection.closing or self._closed:
             connection.drop()
-            raise status.bad_gateway()
+            raise status.bad_gateway() if self._closed else Lost(unwritten=True)
         self._open.add(connection)
         return connection
 
@@ -224,9 +233,14 @@ class Pool:
         key = authorization, headers
         found = self._blocks.get(key)
         if found is None:
-            if len(self._blocks) >= KEPT_BLOCKS:
-                self._blocks.clear()
             own = (("Authorization", authorization),) if authorization else ()
             lines = [f"{name}: {_control.sub(' ', value)}\r\n" for name, value in (*own, *headers)]
-            found = self._blocks[key] = "".join([self._host_line, *lines]).encode("latin-1")
+            found = "".join([self._host_line, *lines]).encode("latin-1")
+            if len(found) <= SMALL:
+                self._keep(key, found)
         return found
+
+    def _keep(self, key: tuple[object, ...], block: bytes) -> None:
+        if len(self._blocks) >= KEPT_BLOCKS:
+            self._blocks.clear()
+        self._blocks[key] = block
