@@ -1,6 +1,7 @@
 """The listener: HTTP/1.1 in, one handler, HTTP/1.1 out. It knows no Kubernetes but the shape of a refusal."""
 
 import asyncio
+import logging
 import secrets
 import socket
 import ssl
@@ -14,6 +15,8 @@ import msgspec
 from vcproxy.core import status
 from vcproxy.edge.connection import Connection, Handler
 from vcproxy.edge.writing import Renderer
+
+log = logging.getLogger(__name__)
 
 SWEEP: Final = 1.0
 """Seconds between two looks at the deadlines of connections."""
@@ -159,10 +162,19 @@ class Server:
             now = self.now()
             for connection in tuple(self._connections):
                 if connection.deadline < now:
-                    connection.expired()
+                    _end_of_wait(connection)
 
     def _tick(self) -> None:
         self.date = formatdate(time.time(), usegmt=True).encode()
 
     def __repr__(self) -> str:
         return f"<server connections={len(self._connections)} owners={len(self._owners)}>"
+
+
+def _end_of_wait(connection: Connection) -> None:
+    """What goes wrong at the end of one connection's deadline costs that connection: all others need the sweep."""
+    try:
+        connection.expired()
+    except Exception:
+        log.exception("a deadline could not be kept: %r ends", connection)
+        connection.abort()

@@ -61,6 +61,18 @@ async def test_a_client_that_reads_nothing_for_a_minute_is_cut_off_alone() -> No
     assert quick.seen[-1] == "ADDED web/b 102"
 
 
+async def test_a_watcher_that_cannot_be_looked_at_is_cut_off_alone() -> None:
+    at = world()
+    first, second = await at.watch(PODS), await at.watch(PODS)
+    ((hub, _),) = at.hubs._hubs.values()
+    watcher = next(iter(hub.audience(ACME).watchers))
+    watcher.valid = lambda: 1 // 0 > 0
+    at.sweep(1)
+    assert (first.aborted, second.aborted) == (True, False)
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 101)))
+    assert second.seen == ["ADDED web/a 101"]
+
+
 async def test_whoever_comes_later_is_replayed_what_it_missed() -> None:
     at = world()
     await at.watch(PODS)

@@ -110,6 +110,23 @@ async def test_a_tunnel_ends_when_its_owner_may_no_longer_have_it(monkeypatch: p
     running.cancel()
 
 
+async def test_a_tunnel_of_which_nobody_can_tell_whether_it_may_go_on_ends_and_the_others_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vcproxy.host.tunnels.CHECK", 0.01)
+    opened, odd, other = OpenTunnels(), ScriptedPipe(), ScriptedPipe()
+    allowed = [True]
+    opened.keep(odd, lambda: 1 // 0 > 0)
+    opened.keep(other, lambda: allowed[0])
+    running = asyncio.create_task(opened.run())
+    await asyncio.sleep(0.05)
+    assert (odd.closed, other.closed) == (True, False)
+    allowed[0] = False
+    await asyncio.sleep(0.05)
+    assert other.closed
+    running.cancel()
+
+
 async def test_a_request_to_a_service_keeps_its_path_and_query_and_loses_what_speaks_for_the_proxy() -> None:
     world = World(Page(200, b"hello", Content_Type="text/plain", Set_Cookie="a=b", X_App="1"))
     headers = {

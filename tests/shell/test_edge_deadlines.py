@@ -124,6 +124,24 @@ async def test_who_says_nothing_or_stops_in_a_head_is_left(sent: bytes) -> None:
         assert await end(reader) == b""
 
 
+async def test_a_connection_whose_deadline_cannot_be_kept_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = connection.Connection.expired
+    failed: list[connection.Connection] = []
+
+    def expired(one: connection.Connection) -> None:
+        if not failed:
+            failed.append(one)
+            raise ValueError("a fault of the program")
+        kept(one)
+
+    monkeypatch.setattr(connection.Connection, "expired", expired)
+    async with served(Handler()) as server:
+        for _ in range(2):
+            async with client(server) as (reader, _writer):
+                assert await end(reader) == b""
+    assert len(failed) == 1
+
+
 async def test_a_head_that_trickles_wins_no_time() -> None:
     async with served(Handler()) as server, client(server) as (reader, writer):
         trickling = asyncio.create_task(trickle(writer, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100))

@@ -26,7 +26,7 @@ from vcproxy.core.request import resource_path
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, TenantView
 from vcproxy.core.window import BYTES, COUNT, Window
-from vcproxy.host.audience import HELD, Audience
+from vcproxy.host.audience import HELD, Audience, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -379,9 +379,18 @@ class Hub:
         now = self.now()
         for tenant, audience in tuple(self.audiences.items()):
             for watcher in tuple(audience.watchers):
-                watcher.look(now, check=check)
+                _look(watcher, now, check=check)
             if audience.watchers:
                 self.idle_since = now
             elif audience.idle:
                 del self.audiences[tenant]
                 self.window.forget(tenant)
+
+
+def _look(watcher: Watcher, now: float, *, check: bool) -> None:
+    """What goes wrong with one watcher costs that one: its client watches on elsewhere, all others are looked at."""
+    try:
+        watcher.look(now, check=check)
+    except Exception:
+        log.exception("a watcher of tenant %s could not be looked at: it is cut off", watcher.audience.tenant)
+        watcher.cut()

@@ -6,6 +6,7 @@ HTTP is the tenant's own; of its headers those pass that cannot speak for the ho
 """
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +20,8 @@ from vcproxy.core.scope import Scope
 from vcproxy.host import answers, replies
 from vcproxy.host.identity import Exchange
 from vcproxy.host.streams import PROGRESS, QUIET, HostStream
+
+log = logging.getLogger(__name__)
 
 CHECK: Final = 2.0
 """Seconds between two looks at whether the owners of open tunnels may still have them."""
@@ -60,8 +63,17 @@ class OpenTunnels:
         while True:
             await asyncio.sleep(CHECK)
             for pipe, valid in list(self._open.items()):
-                if not valid():
+                if not _holds(valid):
                     pipe.close()
+
+
+def _holds(valid: Valid) -> bool:
+    """Whether a tunnel may go on; where that cannot be told it may not, and all others are looked at nevertheless."""
+    try:
+        return valid()
+    except Exception:
+        log.exception("whether a tunnel may go on could not be told: it ends")
+        return False
 
 
 class Connector:
