@@ -2,11 +2,14 @@
 
 Python runs on one core for each process. The processes share nothing: whatever one knows, the others know from the
 host, as replicas on several machines do. The supervisor starts one anew that ended by itself, and hands signals on.
+A supervisor that is killed can do neither: its workers notice, and drain by themselves.
 """
 
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -44,6 +47,7 @@ class Supervisor:
     def __init__(self, config: Config, count: int, work: Work) -> None:
         self._config = config
         self._work = work
+        self._patience = config.limits.drain + MARGIN
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[BaseProcess | None] = [None] * count
         self._again = [0.0] * count
@@ -75,7 +79,8 @@ class Supervisor:
 
     def _started(self, index: int) -> BaseProcess:
         name = f"vcproxy worker {index}"
-        made = self._context.Process(target=_run, args=(self._work, of_worker(self._config, index)), name=name)
+        arguments = self._work, of_worker(self._config, index), self._patience
+        made = self._context.Process(target=_run, args=arguments, name=name)
         made.start()
         return made
 
@@ -83,7 +88,7 @@ class Supervisor:
         running = [worker for worker in self._workers if worker is not None]
         for worker in running:
             worker.terminate()
-        end = time.monotonic() + self._config.limits.drain + MARGIN
+        end = time.monotonic() + self._patience
         for worker in running:
             worker.join(max(0.0, end - time.monotonic()))
             if worker.is_alive():
@@ -92,6 +97,22 @@ class Supervisor:
         return 0 if all(worker.exitcode == 0 for worker in running) else 1
 
 
-def _run(work: Work, config: Config) -> None:
+def _run(work: Work, config: Config, patience: float) -> None:
     """What a worker's process does."""
+    threading.Thread(target=_watch_supervisor, args=(patience,), daemon=True).start()
     raise SystemExit(work(config))
+
+
+def _watch_supervisor(patience: float) -> None:
+    """End with the supervisor: drain when it is gone, in at most `patience` seconds.
+
+    Else the worker would share its address with those of the next start. The end of the supervisor closes a pipe that
+    this process was given at its birth; PR_SET_PDEATHSIG would tell of the end of the thread that started it.
+    """
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    supervisor.join()
+    log.error("the supervisor is gone: this worker drains and ends")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(patience)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,9 +1,13 @@
 """Several workers: what each gets, how one that ends is started anew, how all end."""
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +88,55 @@ def test_a_worker_that_ends_is_started_anew_and_all_end_with_the_supervisor(
     for name in notes(tmp_path):
         with pytest.raises(ProcessLookupError):
             os.kill(int(name), 0)
+
+
+def stubborn(config: Config) -> int:
+    """Leaves a note of its process, and one of each SIGTERM, which the first of all does not heed."""
+    folder = Path(config.log.format)
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    first = is_first(folder)
+    (folder / str(os.getpid())).touch()
+    while first or not ended:
+        time.sleep(0.02)
+    (folder / "drained").touch()
+    return 0
+
+
+def supervise(folder: str) -> None:
+    """A supervisor in a process of its own."""
+    limits = msgspec.structs.replace(example().limits, drain=0.2)
+    workers.MARGIN = 0.2  # type: ignore[misc]
+    Supervisor(msgspec.structs.replace(example(format=folder), limits=limits), 2, stubborn).run()
+
+
+def gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def wait(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_workers_of_a_supervisor_that_was_killed_drain_and_end(tmp_path: Path) -> None:
+    program = f"from tests.shell.test_workers import supervise; supervise({str(tmp_path)!r})"
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as supervisor:
+        wait(lambda: len(notes(tmp_path)) == 2)
+        processes = [int(name) for name in notes(tmp_path)]
+        time.sleep(0.3)
+        assert notes(tmp_path) == sorted(map(str, processes))
+        supervisor.kill()
+    try:
+        wait(lambda: "drained" in notes(tmp_path))
+        wait(lambda: all(map(gone, processes)))
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
