@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,12 +19,14 @@ from vcproxy.core.framing import chunk
 from vcproxy.core.http import Call, Reply, Sink, refused
 from vcproxy.core.status import ApiError
 from vcproxy.drive import Signal
-from vcproxy.edge import connection
+from vcproxy.edge import connection, pipelining
+from vcproxy.edge.call import ClientCall
 from vcproxy.server import Server, ServerSettings
 
 Answers = Callable[[Call], Awaitable[Reply]]
 SHORT = 0.5
 LINE = b"HTTP/1.1 200 OK\r\n"
+LARGE = 100_000_000
 
 
 def request(target: str = "/", method: str = "GET", *headers: str, body: bytes = b"") -> bytes:
@@ -158,10 +161,59 @@ async def test_after_close_nothing_is_read_as_a_request() -> None:
     assert b"Connection: close" in received
 
 
-async def test_more_requests_at_once_than_may_wait_end_the_connection() -> None:
-    received = await asked(echo, request("/1") * 200)
-    assert received.count(LINE) == connection.PIPELINED
-    assert b"HTTP/1.1 400" in received
+@pytest.mark.parametrize("slow", [0, 0.001])
+async def test_any_number_of_requests_at_once_is_answered_in_order(slow: float) -> None:
+    async def answering(call: Call) -> Reply:
+        if slow:
+            await asyncio.sleep(slow)
+        return await echo(call)
+
+    raw = b"".join(request(f"/{number}") for number in range(500)) + request("/last", "GET", "Connection: close")
+    received = await asked(answering, raw)
+    assert re.findall(rb"/(\w+) ", received) == [*(b"%d" % number for number in range(500)), b"last"]
+
+
+@pytest.mark.parametrize("size", [0, 1000, 60_000, 200_000])
+async def test_what_waits_behind_a_long_answer_is_bounded_and_answered_in_the_end(size: int) -> None:
+    feed = Feed()
+    count = 20_000 if not size else 30_000_000 // size
+
+    async def answering(call: Call) -> Reply:
+        return (
+            Reply(200, feed=feed) if call.target == b"/watch" else Reply(200, body=b"%d." % len(await call.read(LARGE)))
+        )
+
+    async with served(answering) as server, client(server) as one:
+        one.writer.write(request("/watch") + request("/", "POST", body=b"x" * size) * count)
+        await one.until(b"begun\r\n")
+        await asyncio.sleep(0.2)
+        (found,) = server._connections
+        waiting = [call for call in found._calls if isinstance(call, ClientCall)]
+        assert sum(call.weight for call in waiting) <= pipelining.WEIGHT + 2 * pipelining.SLICE
+        assert len(waiting) < pipelining.COUNT + pipelining.SLICE // 30
+        assert len(found._unread or b"") < 1 << 20
+        assert one.writer.transport.get_write_buffer_size() > (20_000_000 if size else -1)
+        assert feed.sink is not None
+        feed.sink.end()
+        received = bytearray()
+        async with asyncio.timeout(10):
+            while received.count(b"\r\n\r\n%d." % size) < count:
+                received += await one.reader.read(1 << 20)
+        assert received.count(LINE) == count
+
+
+async def test_nothing_behind_a_refused_switch_is_a_request_however_much_stands_before_it() -> None:
+    targets: list[bytes] = []
+
+    async def noting(call: Call) -> Reply:
+        targets.append(call.target)
+        await asyncio.sleep(0.001)
+        return await echo(call)
+
+    switch = request("/switch", "GET", "Connection: Upgrade", "Upgrade: x")
+    received = await asked(noting, request("/1") * 2000 + switch + request("/never") * 3000)
+    assert received.count(LINE) == len(targets) == 2001
+    assert targets[-1] == b"/switch"
 
 
 # Bodies --------------------------------------------------------------------------------------------------------------

@@ -166,6 +166,18 @@ async def test_a_request_before_the_switch_is_answered_first() -> None:
         await until(lambda: bytes(far.received) == b"early")
 
 
+async def test_early_bytes_behind_many_requests_are_all_the_tunnels() -> None:
+    far = Far()
+    handler = Switching(far, at_once=False)
+    async with served(handler) as server, client(server) as (_, writer):
+        writer.write(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n" * 1000 + ASK + b"x" * 100_000)
+        await asyncio.sleep(0.1)
+        writer.write(b"y" * 1_000_000)
+        handler.go.set(None)
+        await until(lambda: bytes(far.received) == b"x" * 100_000 + b"y" * 1_000_000)
+        assert handler.targets == [b"/first"] * 1000 + [b"/exec"]
+
+
 async def test_a_client_that_goes_away_ends_the_other_end() -> None:
     far = Far()
     async with served(Switching(far)) as server:

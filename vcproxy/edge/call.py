@@ -32,12 +32,13 @@ class ClientCall:
     """A core.http.Call over one connection."""
 
     __slots__ = (
-        "_failed", "_head", "_limit", "_parts", "_size", "_waiting", "_wire",
+        "_failed", "_head", "_head_weight", "_limit", "_parts", "_size", "_waiting", "_wire",
         "certificate", "complete", "method", "request_id", "target",
     )  # fmt: skip
 
     def __init__(self, head: Head, wire: Wire, request_id: str, certificate: bytes = b"") -> None:
         self._head = head
+        self._head_weight = 0
         self._wire = wire
         self.request_id = request_id
         self.method = head.method
@@ -54,6 +55,13 @@ class ClientCall:
     def waiting(self) -> bool:
         """Whether somebody waits for the body."""
         return self._waiting is not None
+
+    @property
+    def weight(self) -> int:
+        """Bytes of its head and of what has come of its body."""
+        if not self._head_weight:
+            self._head_weight = self._head.weight()
+        return self._head_weight + self._size
 
     @property
     def expects(self) -> bool:

@@ -21,6 +21,7 @@ from vcproxy.core.status import ApiError, Status
 from vcproxy.drive import Drive, Signal
 from vcproxy.edge import writing
 from vcproxy.edge.call import ClientCall, late
+from vcproxy.edge.pipelining import SLICE, crowded
 from vcproxy.edge.presented import presented
 from vcproxy.edge.reader import Head, Malformed, Reader
 
@@ -44,8 +45,6 @@ PIECE: Final = 65536
 """Bytes of a body that are given to the transport at once."""
 HIGH: Final = 65536
 """Bytes that wait for a client before it is behind. TLS has as many again below itself."""
-PIPELINED: Final = 64
-"""Requests that may wait for the one before."""
 EARLY_TUNNEL: Final = 65536
 """Bytes that may follow a request to switch protocols before it is answered."""
 NEVER: Final = float("inf")
@@ -86,7 +85,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_advancing", "_body", "_calls", "_certificate", "_closing", "_current", "_drained", "_drive", "_edge",
         "_ending", "_feed", "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_streaming", "_task",
-        "_tidying", "_transport", "blocked", "deadline", "owner", "unsent",
+        "_tidying", "_transport", "_unread", "blocked", "deadline", "owner", "unsent",
     )  # fmt: skip
 
     def __init__(self, edge: Edge) -> None:
@@ -105,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._drained: Signal[None] | None = None
         self._tidying: asyncio.Future[None] | None = None
         self._body: memoryview | None = None
+        self._unread: memoryview | None = None
         self._advancing = self._held = self._ending = self._closing = False
         self._state: tuple[str, float] = ("", NEVER)
         self._certificate = b""
@@ -131,12 +131,15 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._peer is not None:
             self._peer.write(data)
-        elif self._ending:
-            pass  # read and forgotten, so that the client gets to read its last answer
-        elif self._rest is not None:
-            self._early(data)
-        else:
+            return
+        if self._ending:
+            return  # read and forgotten, so that the client gets to read its last answer
+        if self._unread is None and len(data) <= SLICE:
             self._read(data)
+        else:  # in order, and not all at once
+            self._unread = memoryview(bytes(self._unread or b"") + data)
+        self._advance()
+        self._mark()
 
     def eof_received(self) -> bool:
         return False  # a client that has said all it wants takes no answer: HTTP/1.1 over TLS knows no half-closed end
@@ -144,7 +147,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._edge.closed(self)
         self._ending = True
-        self._body = None
+        self._body = self._unread = None
         self._calls.clear()
         if self._drive is not None:
             self._drive.cancel()
@@ -181,12 +184,18 @@ class Connection(asyncio.Protocol):
     # Reading -----------------------------------------------------------------------------------------------------
 
     def _read(self, data: bytes) -> None:
+        if self._rest is not None:
+            self._early(data)
+            return
         try:
             self._reader.feed(data)
         except Malformed as malformed:
             self._malformed(malformed)
-        self._advance()
-        self._mark()
+
+    def _read_on(self, unread: memoryview) -> None:
+        """Read a slice of what has come."""
+        self._unread = unread[SLICE:] or None
+        self._read(bytes(unread[:SLICE]))
 
     def _malformed(self, malformed: Malformed) -> None:
         """Requests before it are answered first; the rest of the input is never looked at."""
@@ -203,8 +212,6 @@ class Connection(asyncio.Protocol):
             self.hold()
 
     def head(self, head: Head) -> None:
-        if len(self._calls) >= PIPELINED:
-            raise Malformed("too many requests wait for the one before")
         self._incoming = ClientCall(head, self, self._edge.next_id(), self._certificate)
         self._calls.append(self._incoming)
 
@@ -230,6 +237,7 @@ class Connection(asyncio.Protocol):
         if self._incoming is not None and self._incoming.expects and not self._transport.is_closing():
             self._transport.write(writing.CONTINUE)
         self.unhold()
+        self._advance()
         self._mark()
 
     def claim(self, owner: str) -> None:
@@ -245,13 +253,34 @@ class Connection(asyncio.Protocol):
     # Answering ---------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Begin the next request when there is one and nothing is before it."""
+        """Begin the next request when there is one and nothing is before it, and read on in what has come."""
         if self._advancing:
             return
         self._advancing = True
-        while self._calls and self._current is None and not self._ending and not self.blocked:
-            self._begin(self._calls.popleft())
+        while True:
+            if self._calls and self._current is None and not self._ending and not self.blocked:
+                self._begin(self._next())
+            elif self._unread is None or self._held or self._ending or self._crowded():
+                break
+            else:
+                self._read_on(self._unread)
+        if self._calls:
+            self._crowded()
         self._advancing = False
+
+    def _next(self) -> ClientCall | Malformed:
+        """The next request; with it out of the way there may be room for more."""
+        call = self._calls.popleft()
+        if self._held and not crowded(self._calls):
+            self.unhold()
+        return call
+
+    def _crowded(self) -> bool:
+        """Whether so much waits that nothing more is read for now."""
+        found = bool(self._calls) and crowded(self._calls)
+        if found:
+            self.hold()
+        return found
 
     def _begin(self, call: ClientCall | Malformed) -> None:
         if isinstance(call, Malformed):
@@ -362,16 +391,18 @@ class Connection(asyncio.Protocol):
         if last:
             self._linger()
         else:
-            self.unhold()
+            if not self._calls:
+                self.unhold()
             self._advance()
             self._mark()
 
     def _linger(self) -> None:
         """End the connection. A client that is still sending is read on a while: a reset would cost it its answer."""
         call, self._current = self._incoming, None
-        self._ending = True
+        all_read = self._unread is None and not self._held and self._reader.between
+        self._ending, self._unread = True, None
         self._calls.clear()
-        if (call is None or call.complete) and self._reader.between:
+        if (call is None or call.complete) and all_read:
             self._close(WRITE)
             return
         self.unhold()
@@ -455,11 +486,12 @@ class Connection(asyncio.Protocol):
         self._peer = peer
         self._write_head(reply, b"", close=False)
         self.deadline = NEVER
-        rest, self._rest = self._rest, None
+        rest = bytes(self._rest or b"") + bytes(self._unread or b"")
+        self._rest = self._unread = None
         self.unhold()
         peer.connect(ClientPipe(self))
         if rest:
-            peer.write(bytes(rest))
+            peer.write(rest)
 
     def close(self) -> None:
         """Send what waits, then end."""

@@ -34,6 +34,11 @@ class Head(msgspec.Struct):
     upgrade: bool = False
     close: bool = False
 
+    def weight(self) -> int:
+        """Bytes of the target and of the headers."""
+        values = sum(len(value) for values in self.headers.values() for value in values)
+        return len(self.target) + sum(map(len, self.headers)) + values
+
 
 class Receiver(Protocol):
     """What is told of a client's bytes, in order."""
