@@ -8,7 +8,7 @@ from typing import Final
 
 from vcproxy import server
 from vcproxy.cli import main
-from vcproxy.edge import connection
+from vcproxy.edge import deadlines
 from vcproxy.host import audience
 
 PATIENCE: Final = 4.0
@@ -16,10 +16,10 @@ PATIENCE: Final = 4.0
 SHORTENED: Final[tuple[tuple[ModuleType, str], ...]] = (
     (server, "HANDSHAKE"),
     (server, "SHUTDOWN"),
-    (connection, "FIRST_BYTE"),
-    (connection, "HEAD"),
-    (connection, "BODY"),
-    (connection, "WRITE"),
+    (deadlines, "FIRST_BYTE"),
+    (deadlines, "HEAD"),
+    (deadlines, "BODY"),
+    (deadlines, "WRITE"),
     (audience, "STALLED"),
 )
 

@@ -19,7 +19,7 @@ from vcproxy.core.framing import chunk
 from vcproxy.core.http import Call, Reply, Sink, refused
 from vcproxy.core.status import ApiError
 from vcproxy.drive import Signal
-from vcproxy.edge import connection, pipelining
+from vcproxy.edge import connection, deadlines, pipelining
 from vcproxy.edge.call import ClientCall
 from vcproxy.server import Server, ServerSettings
 
@@ -105,8 +105,8 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP", 0.02)
-    monkeypatch.setattr(connection, "WRITE", SHORT)
-    monkeypatch.setattr(connection, "LINGER", SHORT / 2)
+    monkeypatch.setattr(deadlines, "WRITE", SHORT)
+    monkeypatch.setattr(deadlines, "LINGER", SHORT / 2)
 
 
 # One after the other -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from vcproxy import server as listener
 from vcproxy.core.framing import chunk
 from vcproxy.core.http import Call, Reply, Sink, refused
 from vcproxy.core.status import ApiError
-from vcproxy.edge import connection
+from vcproxy.edge import connection, deadlines
 from vcproxy.server import Server, ServerSettings
 
 SHORT = 0.2
@@ -64,7 +64,7 @@ class Handler:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP", 0.02)
     for name in ("FIRST_BYTE", "HEAD", "BODY", "WRITE", "LINGER"):
-        monkeypatch.setattr(connection, name, SHORT)
+        monkeypatch.setattr(deadlines, name, SHORT)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from vcproxy import server as listener
 from vcproxy.core.http import Call, Pipe, Reply, refused
 from vcproxy.core.status import forbidden
 from vcproxy.drive import Signal
-from vcproxy.edge import connection
+from vcproxy.edge import deadlines
 from vcproxy.server import Server, ServerSettings
 
 SHORT = 0.3
@@ -73,7 +73,7 @@ class Switching:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP", 0.02)
     for name in ("WRITE", "LINGER", "FIRST_BYTE", "HEAD", "BODY"):
-        monkeypatch.setattr(connection, name, SHORT)
+        monkeypatch.setattr(deadlines, name, SHORT)
 
 
 @asynccontextmanager

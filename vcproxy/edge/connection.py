@@ -8,47 +8,34 @@ deadline, and the listener's sweep calls `expired` when it has passed.
 """
 
 import asyncio
-import functools
 import logging
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, cast
 
-from vcproxy.core import framing, http
+from vcproxy.core import http
 from vcproxy.core.http import Call, Feed, Pipe, Reply
 from vcproxy.core.status import ApiError, Status
-from vcproxy.drive import Drive, Signal
-from vcproxy.edge import writing
+from vcproxy.drive import Drive
+from vcproxy.edge import deadlines, writing
 from vcproxy.edge.call import ClientCall, late
+from vcproxy.edge.ends import ClientPipe, FeedSink
 from vcproxy.edge.pipelining import SLICE, crowded
 from vcproxy.edge.presented import presented
 from vcproxy.edge.reader import Head, Malformed, Reader
+from vcproxy.edge.streams import feed_of
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
-FIRST_BYTE: Final = 30.0
-"""Seconds in which a new connection must begin a request."""
-HEAD: Final = 15.0
-"""Seconds in which a head that has begun must be whole."""
-BODY: Final = 60.0
-"""Seconds in which a body that is waited for must be whole."""
-WRITE: Final = 60.0
-"""Seconds in which a client that is behind must have read something."""
-LEISURE: Final = 3600.0
-"""The same for what people read at their own pace: `kubectl logs -f | less`."""
-LINGER: Final = 2.0
-"""Seconds for which a client may go on sending after its last answer, so that it can read that answer."""
 PIECE: Final = 65536
 """Bytes of a body that are given to the transport at once."""
 HIGH: Final = 65536
 """Bytes that wait for a client before it is behind. TLS has as many again below itself."""
 EARLY_TUNNEL: Final = 65536
 """Bytes that may follow a request to switch protocols before it is answered."""
-NEVER: Final = float("inf")
-NOTHING: Final = Reply(0)
 
 
 class Edge(Protocol):
@@ -83,9 +70,9 @@ class Connection(asyncio.Protocol):
     """A client's connection, and the Wire of its calls."""
 
     __slots__ = (
-        "_advancing", "_body", "_calls", "_certificate", "_closing", "_current", "_drained", "_drive", "_edge",
-        "_ending", "_feed", "_held", "_incoming", "_peer", "_reader", "_rest", "_state", "_streaming", "_task",
-        "_tidying", "_transport", "_unread", "blocked", "deadline", "owner", "unsent",
+        "_advancing", "_body", "_calls", "_certificate", "_closing", "_current", "_drive", "_edge", "_ending", "_feed",
+        "_held", "_incoming", "_leisurely", "_peer", "_reader", "_rest", "_state", "_transport", "_unread", "blocked",
+        "deadline", "owner", "unsent",
     )  # fmt: skip
 
     def __init__(self, edge: Edge) -> None:
@@ -96,20 +83,16 @@ class Connection(asyncio.Protocol):
         self._incoming: ClientCall | None = None
         self._current: ClientCall | None = None
         self._drive: Drive[Reply] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._streaming: Reply = NOTHING
         self._feed: Feed | None = None
         self._peer: Pipe | None = None
         self._rest: bytearray | None = None
-        self._drained: Signal[None] | None = None
-        self._tidying: asyncio.Future[None] | None = None
         self._body: memoryview | None = None
         self._unread: memoryview | None = None
-        self._advancing = self._held = self._ending = self._closing = False
-        self._state: tuple[str, float] = ("", NEVER)
+        self._advancing = self._held = self._ending = self._closing = self._leisurely = False
+        self._state: tuple[str, float] = ("", deadlines.NEVER)
         self._certificate = b""
         self.blocked = False
-        self.deadline = NEVER
+        self.deadline = deadlines.NEVER
         self.owner = ""
         self.unsent = 0
 
@@ -121,7 +104,7 @@ class Connection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = presented(tls)
-        self.deadline = self._edge.now() + (LINGER if self._edge.draining else FIRST_BYTE)
+        self.deadline = self._edge.now() + (deadlines.LINGER if self._edge.draining else deadlines.FIRST_BYTE)
         try:
             self._edge.opened(self, transport.get_extra_info("socket"))
         except ApiError as refusal:
@@ -151,8 +134,6 @@ class Connection(asyncio.Protocol):
         self._calls.clear()
         if self._drive is not None:
             self._drive.cancel()
-        if self._task is not None:
-            self._task.cancel()
         self._stop_feed()
         if self._peer is not None:
             self._peer.close()
@@ -168,15 +149,13 @@ class Connection(asyncio.Protocol):
         self.blocked = False
         if self._closing:
             self._transport.close()
-            self.deadline = self._edge.now() + WRITE
+            self.deadline = self._edge.now() + deadlines.WRITE
             return
         self._mark()
         if self._body is not None:
             self._write_on()
         if self._peer is not None:
             self._peer.resume()
-        if self._drained is not None:
-            self._drained.set(None)
         if self._feed is not None:
             self._feed.resume()
         self._advance()
@@ -289,8 +268,8 @@ class Connection(asyncio.Protocol):
             self._linger()
             return
         self._current = call
-        self._state = ("", NEVER)
-        self.deadline = NEVER
+        self._state = ("", deadlines.NEVER)
+        self.deadline = deadlines.NEVER
         self._drive = Drive(cast(Any, self._edge.handler(call)), self._answered)
         self._drive.start()
 
@@ -315,32 +294,27 @@ class Connection(asyncio.Protocol):
 
     def _give_up(self, reply: Reply | None) -> None:
         """The client went away while its answer was made: what stands behind the answer is ended."""
-        if reply is not None and reply.feed is not None:
-            reply.feed.stop()
+        if reply is not None and (reply.feed is not None or reply.stream is not None):
+            feed_of(reply).stop()
         if reply is not None and reply.tunnel is not None:
             reply.tunnel.close()
-        if reply is not None and reply.stream is not None:
-            self._tidying = asyncio.ensure_future(reply.stream.close())
 
     def _reply(self, reply: Reply) -> None:
         if reply.tunnel is not None:
             self._open_tunnel(reply, reply.tunnel)
-        elif reply.feed is not None:
-            self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
-            self._feed = reply.feed
-            reply.feed.start(FeedSink(self))
-            if self._edge.draining:
-                self.drain()
-        elif reply.stream is not None:
-            self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
-            self._streaming = reply
-            self._task = asyncio.create_task(self._copy(reply.stream))
-            self._task.add_done_callback(functools.partial(self._never_begun, reply.stream))
-            if self._edge.draining:  # after its first step: what a watch says at once is said
-                asyncio.get_running_loop().call_soon(self.drain)
+        elif reply.feed is not None or reply.stream is not None:
+            self._open_feed(reply)
         else:
             self._write_whole(reply, close=self._last)
             self._write_on()
+
+    def _open_feed(self, reply: Reply) -> None:
+        self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
+        self._leisurely = reply.leisurely
+        feed = self._feed = feed_of(reply)
+        feed.start(FeedSink(self))
+        if self._edge.draining:
+            self.drain()
 
     @property
     def _last(self) -> bool:
@@ -403,10 +377,10 @@ class Connection(asyncio.Protocol):
         self._ending, self._unread = True, None
         self._calls.clear()
         if (call is None or call.complete) and all_read:
-            self._close(WRITE)
+            self._close(deadlines.WRITE)
             return
         self.unhold()
-        self.deadline = self._edge.now() + LINGER
+        self.deadline = self._edge.now() + deadlines.LINGER
 
     def _close(self, within: float) -> None:
         """End the connection once the client has taken in what waits, for which it has `within` seconds each time.
@@ -424,33 +398,6 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     # Streams and feeds -------------------------------------------------------------------------------------------
-
-    async def _copy(self, stream: http.Stream) -> None:
-        """A body that comes bit by bit. It ends cleanly when drained, and breaks off when the host's breaks."""
-        try:
-            async for data in stream.chunks():
-                self._transport.write(framing.chunk(data))
-                if self.blocked:
-                    self._drained = Signal()
-                    await self._drained
-        except asyncio.CancelledError:
-            if not self._edge.draining or self._streaming.finite:
-                raise
-        except Exception as error:
-            log.debug("a stream broke off: %s", type(error).__name__)
-            self._transport.abort()
-            return
-        finally:
-            self._task = None
-            await stream.close()
-        self.end_answer()
-
-    def _never_begun(self, stream: http.Stream, task: asyncio.Task[None]) -> None:
-        """A task that is cancelled before its first step takes none: its stream is ended here."""
-        if self._task is task:
-            self._task = None
-            self._tidying = asyncio.ensure_future(stream.close())
-            self.end_answer()
 
     def write(self, frames: bytes) -> None:
         """Bytes of a feed (in chunks) or of a tunnel."""
@@ -485,7 +432,7 @@ class Connection(asyncio.Protocol):
         """Connect both ends before any byte goes: from the first one on, each may hold the other back."""
         self._peer = peer
         self._write_head(reply, b"", close=False)
-        self.deadline = NEVER
+        self.deadline = deadlines.NEVER
         rest = bytes(self._rest or b"") + bytes(self._unread or b"")
         self._rest = self._unread = None
         self.unhold()
@@ -495,7 +442,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what waits, then end."""
-        self._close(WRITE)
+        self._close(deadlines.WRITE)
 
     # Deadlines ---------------------------------------------------------------------------------------------------
 
@@ -509,13 +456,13 @@ class Connection(asyncio.Protocol):
     def _waits(self) -> tuple[str, float]:
         """What the client has to do now, and within how many seconds."""
         if self._peer is not None:
-            return "tunnel", NEVER
+            return "tunnel", deadlines.NEVER
         if self.blocked:
-            leisurely = self._task is not None and self._streaming.leisurely
-            return ("read on", LEISURE) if leisurely else ("read", WRITE)
+            leisurely = self._feed is not None and self._leisurely
+            return ("read on", deadlines.LEISURE) if leisurely else ("read", deadlines.WRITE)
         if self._current is not None:
-            return ("body", BODY) if self._current.waiting else ("", NEVER)
-        return ("idle", self._edge.keepalive) if self._reader.between else ("head", HEAD)
+            return ("body", deadlines.BODY) if self._current.waiting else ("", deadlines.NEVER)
+        return ("idle", self._edge.keepalive) if self._reader.between else ("head", deadlines.HEAD)
 
     def expired(self) -> None:
         """The deadline has passed."""
@@ -526,77 +473,28 @@ class Connection(asyncio.Protocol):
         elif self._current is not None:
             self._current.fail(late())
         else:
-            self._close(LINGER)  # idle, or a head that does not come: there is no request to answer
+            self._close(deadlines.LINGER)  # idle, or a head that does not come: there is no request to answer
 
     def _expect_progress(self) -> None:
         unsent = self._transport.get_write_buffer_size()
         if unsent >= self.unsent:
             self._transport.abort()
         self.unsent = unsent
-        self.deadline = self._edge.now() + (WRITE if self._closing else self._state[1])
+        self.deadline = self._edge.now() + (deadlines.WRITE if self._closing else self._state[1])
 
     def drain(self) -> None:
         """The listener ends: watches end with a clean last chunk, what is idle goes, the rest may finish."""
         if self._feed is not None:
             self._feed.drain()
-        elif self._task is not None:
-            if not self._streaming.finite:
-                self._task.cancel("drain")
         elif self._current is None and self._peer is None and not self._ending and self._reader.between:
-            self._close(LINGER)
+            self._close(deadlines.LINGER)
 
     def __repr__(self) -> str:
         state = (
-            "tunnel" if self._peer else "feed" if self._feed else "stream" if self._task else "ending" if self._ending
+            "tunnel" if self._peer else "feed" if self._feed else "ending" if self._ending
             else "answering" if self._current else "idle" if self._reader.between else "reading"
         )  # fmt: skip
         return f"<client {state}{' blocked' if self.blocked else ''} waiting={len(self._calls)}>"
 
 
 _CLOSE: Final = b"Connection: close\r\n"
-
-
-class FeedSink:
-    """The connection as its feed sees it."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def blocked(self) -> bool:
-        return self._connection.blocked
-
-    def write(self, frames: bytes) -> None:
-        self._connection.write(frames)
-
-    def end(self) -> None:
-        self._connection.end_feed()
-
-    def abort(self) -> None:
-        self._connection.abort()
-
-
-class ClientPipe:
-    """The connection as the other end of its tunnel sees it."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def connect(self, peer: Pipe) -> None:
-        """The connection knows its peer already."""
-
-    def write(self, data: bytes) -> None:
-        self._connection.write(data)
-
-    def pause(self) -> None:
-        self._connection.hold()
-
-    def resume(self) -> None:
-        self._connection.unhold()
-
-    def close(self) -> None:
-        self._connection.close()
