@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SWEEP: Final = 1.0
 """Seconds between two looks at the deadlines of connections."""
 HANDSHAKE: Final = 10.0
-"""Seconds in which a TLS handshake must be done."""
+"""Seconds in which a TLS handshake must be done. Sockets in one are not counted: whether it fails, no loop tells."""
 SHUTDOWN: Final = 30.0
 """Seconds in which a client must have read the last of a TLS connection and answered its end."""
 SPREAD: Final = 0.1

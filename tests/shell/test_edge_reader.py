@@ -174,6 +174,22 @@ def test_no_bytes_make_it_fail_in_another_way(raw: bytes) -> None:
     read(bytewise(raw))
 
 
+GET_RAW = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+SKIPPED = {
+    "a bare line feed before it": b"\n" + GET_RAW,
+    "a carriage return before it": b"\r" + GET_RAW,
+    "two spaces before its target": GET_RAW.replace(b" /", b"  /"),
+    "two spaces behind its target": GET_RAW.replace(b"/ ", b"/  "),
+}
+"""What llhttp skips. It belongs to no request, whoever reads it."""
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_what_is_skipped_before_and_within_a_request_line_moves_no_boundary(name: str) -> None:
+    for pieces in ([SKIPPED[name] * 2], bytewise(SKIPPED[name] * 2)):
+        assert read(pieces) == ([GET, GET], 0)
+
+
 def test_a_large_head_is_refused_though_it_began_in_the_read_of_the_request_before() -> None:
     raw = GOOD["a body"][0] + BAD["a target without an end"]
     for at in range(0, len(raw), 97):
