@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from vcproxy.core import status
-from vcproxy.edge.connection import Connection, Handler
+from vcproxy.edge.connection import Connection
+from vcproxy.edge.listener import Handler
 from vcproxy.edge.writing import Renderer
 
 log = logging.getLogger(__name__)

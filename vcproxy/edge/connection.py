@@ -9,18 +9,18 @@ deadline, and the listener's sweep calls `expired` when it has passed.
 
 import asyncio
 import logging
-import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from vcproxy.core import http
-from vcproxy.core.http import Call, Feed, Pipe, Reply
+from vcproxy.core.http import Feed, Pipe, Reply
 from vcproxy.core.status import ApiError, Status
 from vcproxy.drive import Drive
 from vcproxy.edge import deadlines, writing
 from vcproxy.edge.call import ClientCall, late
+from vcproxy.edge.deadlines import NEVER
 from vcproxy.edge.ends import ClientPipe, FeedSink
+from vcproxy.edge.listener import Edge
 from vcproxy.edge.pipelining import SLICE, crowded
 from vcproxy.edge.presented import presented
 from vcproxy.edge.reader import Head, Malformed, Reader
@@ -28,42 +28,10 @@ from vcproxy.edge.streams import feed_of
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Call], Awaitable[Reply]]
-
-PIECE: Final = 65536
-"""Bytes of a body that are given to the transport at once."""
 HIGH: Final = 65536
 """Bytes that wait for a client before it is behind. TLS has as many again below itself."""
 EARLY_TUNNEL: Final = 65536
 """Bytes that may follow a request to switch protocols before it is answered."""
-
-
-class Edge(Protocol):
-    """What a connection needs of its listener."""
-
-    @property
-    def handler(self) -> Handler: ...
-    @property
-    def head_limit(self) -> int: ...
-    @property
-    def keepalive(self) -> float: ...
-    @property
-    def draining(self) -> bool: ...
-    @property
-    def date(self) -> bytes: ...
-    @property
-    def renderer(self) -> writing.Renderer: ...
-
-    def now(self) -> float: ...
-    def next_id(self) -> str: ...
-    def opened(self, connection: "Connection", sock: socket.socket | None) -> None:
-        """Raises ApiError where there are too many connections."""
-        ...
-
-    def closed(self, connection: "Connection") -> None: ...
-    def claim(self, connection: "Connection", owner: str) -> None:
-        """Raises ApiError 429."""
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -89,10 +57,10 @@ class Connection(asyncio.Protocol):
         self._body: memoryview | None = None
         self._unread: memoryview | None = None
         self._advancing = self._held = self._ending = self._closing = self._leisurely = False
-        self._state: tuple[str, float] = ("", deadlines.NEVER)
+        self._state: tuple[str, float] = ("", NEVER)
         self._certificate = b""
         self.blocked = False
-        self.deadline = deadlines.NEVER
+        self.deadline = NEVER
         self.owner = ""
         self.unsent = 0
 
@@ -238,7 +206,10 @@ class Connection(asyncio.Protocol):
         self._advancing = True
         while True:
             if self._calls and self._current is None and not self._ending and not self.blocked:
-                self._begin(self._next())
+                call = self._calls.popleft()
+                if self._held:
+                    self._make_room()
+                self._begin(call)
             elif self._unread is None or self._held or self._ending or self._crowded():
                 break
             else:
@@ -247,12 +218,10 @@ class Connection(asyncio.Protocol):
             self._crowded()
         self._advancing = False
 
-    def _next(self) -> ClientCall | Malformed:
-        """The next request; with it out of the way there may be room for more."""
-        call = self._calls.popleft()
-        if self._held and not crowded(self._calls):
+    def _make_room(self) -> None:
+        """With one request less that waits there may be room for more."""
+        if not crowded(self._calls):
             self.unhold()
-        return call
 
     def _crowded(self) -> bool:
         """Whether so much waits that nothing more is read for now."""
@@ -268,8 +237,8 @@ class Connection(asyncio.Protocol):
             self._linger()
             return
         self._current = call
-        self._state = ("", deadlines.NEVER)
-        self.deadline = deadlines.NEVER
+        self._state = ("", NEVER)
+        self.deadline = NEVER
         self._drive = Drive(cast(Any, self._edge.handler(call)), self._answered)
         self._drive.start()
 
@@ -309,7 +278,7 @@ class Connection(asyncio.Protocol):
             self._write_on()
 
     def _open_feed(self, reply: Reply) -> None:
-        self._write_head(reply, b"Transfer-Encoding: chunked\r\n", close=self._last)
+        self._write_head(reply, writing.CHUNKED, close=self._last)
         self._leisurely = reply.leisurely
         feed = self._feed = feed_of(reply)
         feed.start(FeedSink(self))
@@ -325,19 +294,10 @@ class Connection(asyncio.Protocol):
         return self._rest is not None and not self._calls  # what stands before its refusal is answered
 
     def _write_whole(self, reply: Reply, *, close: bool) -> None:
-        if reply.code == 204:  # it has no length either (RFC 9110 8.6)
-            self._write_head(reply, b"", close=close)
-            return
-        head = self._edge.renderer.head(reply.code, reply.headers)
-        bodiless = reply.code == 304 or (self._current is not None and self._current.method == "HEAD")
-        body = b"" if bodiless else reply.body
-        first = body if len(body) <= PIECE else b""
-        self._transport.write(
-            b"%bDate: %b\r\n%bContent-Length: %d\r\n\r\n%b"
-            % (head, self._edge.date, _CLOSE if close else b"", len(reply.body), first)
-        )
-        if first is not body:
-            self._body = memoryview(body)
+        bodiless = self._current is not None and self._current.method == "HEAD"
+        edge = self._edge
+        raw, self._body = writing.whole(reply, edge.renderer, edge.date, close=close, bodiless=bodiless)
+        self._transport.write(raw)
 
     def _write_on(self) -> None:
         """Write of a large body what the client takes in; the rest when it has.
@@ -346,17 +306,15 @@ class Connection(asyncio.Protocol):
         """
         body = self._body
         while body and not self.blocked:
-            self._transport.write(body[:PIECE])
-            body = body[PIECE:]
+            self._transport.write(body[: writing.PIECE])
+            body = body[writing.PIECE :]
         self._body = body or None
         if not body:
             self._finish()
 
-    def _write_head(self, reply: Reply, framing_header: bytes, *, close: bool) -> None:
-        head = self._edge.renderer.head(reply.code, reply.headers)
-        self._transport.write(
-            b"%bDate: %b\r\n%b%b\r\n" % (head, self._edge.date, _CLOSE if close else b"", framing_header)
-        )
+    def _write_head(self, reply: Reply, framing: bytes, *, close: bool) -> None:
+        edge = self._edge
+        self._transport.write(writing.head(reply, edge.renderer, edge.date, framing, close=close))
 
     def _finish(self) -> None:
         """The answer of the current request is written."""
@@ -432,7 +390,7 @@ class Connection(asyncio.Protocol):
         """Connect both ends before any byte goes: from the first one on, each may hold the other back."""
         self._peer = peer
         self._write_head(reply, b"", close=False)
-        self.deadline = deadlines.NEVER
+        self.deadline = NEVER
         rest = bytes(self._rest or b"") + bytes(self._unread or b"")
         self._rest = self._unread = None
         self.unhold()
@@ -456,12 +414,12 @@ class Connection(asyncio.Protocol):
     def _waits(self) -> tuple[str, float]:
         """What the client has to do now, and within how many seconds."""
         if self._peer is not None:
-            return "tunnel", deadlines.NEVER
+            return "tunnel", NEVER
         if self.blocked:
             leisurely = self._feed is not None and self._leisurely
             return ("read on", deadlines.LEISURE) if leisurely else ("read", deadlines.WRITE)
         if self._current is not None:
-            return ("body", deadlines.BODY) if self._current.waiting else ("", deadlines.NEVER)
+            return ("body", deadlines.BODY) if self._current.waiting else ("", NEVER)
         return ("idle", self._edge.keepalive) if self._reader.between else ("head", deadlines.HEAD)
 
     def expired(self) -> None:
@@ -495,6 +453,3 @@ class Connection(asyncio.Protocol):
             else "answering" if self._current else "idle" if self._reader.between else "reading"
         )  # fmt: skip
         return f"<client {state}{' blocked' if self.blocked else ''} waiting={len(self._calls)}>"
-
-
-_CLOSE: Final = b"Connection: close\r\n"
