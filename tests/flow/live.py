@@ -164,8 +164,8 @@ class Registry:
 class Sink:
     """A client's connection: what was written, and whether it takes more."""
 
-    def __init__(self, feed: Feed) -> None:
-        self.blocked = False
+    def __init__(self, feed: Feed, *, blocked: bool = False) -> None:
+        self.blocked = blocked
         self.writes: list[bytes] = []
         self.ended = self.aborted = False
         self.feed = feed

@@ -135,6 +135,13 @@ async def test_who_is_ahead_of_the_host_watch_is_told_nothing_that_it_had() -> N
     assert [one["object"]["metadata"]["resourceVersion"] for one in ahead.documents] == ["103"]
 
 
+async def test_who_is_ahead_of_the_host_watch_is_greeted_with_the_version_that_it_named() -> None:
+    at = Provided()
+    await at.watch(NODES)
+    ahead = await at.watch(f"{NODES.replace('100', '102')}&allowWatchBookmarks=true")
+    assert ahead.seen == ["BOOKMARK 102"]
+
+
 async def test_a_watch_without_a_version_begins_with_what_is_there() -> None:
     at = Provided(node("a", 50, pool="gpu"), node("b", 60, pool="web"))
     acme = await at.watch("/api/v1/nodes?watch=1")

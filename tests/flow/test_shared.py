@@ -209,6 +209,33 @@ async def test_a_watch_with_nothing_new_begins_with_a_bookmark_so_that_client_go
     assert late.seen == ["ADDED web/a 101"]
 
 
+async def test_who_is_ahead_of_the_hub_is_greeted_with_the_version_that_it_named() -> None:
+    at = world()
+    await at.watch(PODS)
+    ahead = await at.watch(f"{PODS.replace('100', '140')}&allowWatchBookmarks=true")
+    assert ahead.seen == ["BOOKMARK 140"]
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "a", 130)), bookmark(135))
+    at.sweep(61)
+    assert ahead.seen == ["BOOKMARK 140"]  # what it has already is told to nobody twice
+    at.live.version = 140
+    other = await at.watch(f"{PODS}&allowWatchBookmarks=true")
+    assert other.seen == ["ADDED web/a 130"]  # the hub itself is where the host has told it to be
+    other.feed.drain()
+    assert other.seen[1:] == ["BOOKMARK 135"]
+
+
+async def test_who_was_not_greeted_for_it_did_not_read_has_its_bookmark_at_the_end() -> None:
+    at = world()
+    at.as_tenant(ACME)
+    reply = await at.reply("GET", f"{PODS.replace('100', '140')}&allowWatchBookmarks=true")
+    assert reply.feed is not None
+    client = Sink(reply.feed, blocked=True)
+    assert client.seen == []
+    client.blocked = False
+    client.feed.drain()
+    assert (client.seen, client.ended) == (["BOOKMARK 140"], True)
+
+
 async def test_a_drain_ends_with_a_bookmark_of_how_far_it_came() -> None:
     at = world()
     asked, plain = await at.watch(f"{PODS}&allowWatchBookmarks=true"), await at.watch(PODS)
@@ -277,7 +304,7 @@ async def test_a_namespace_just_made_holds_back_its_own_tenant_only() -> None:
     assert (client.seen, other.seen) == ([], ["ADDED web/c 103"])
     client_mark = await at.watch(f"{PODS}&allowWatchBookmarks=true")
     at.sweep(61)
-    assert client_mark.seen == []  # a bookmark would promise what is held back
+    assert client_mark.seen == ["BOOKMARK 100"]  # a newer one would promise what is held back
     released.set()
     await settle()
     assert client.seen == ["ADDED new/a 101", "ADDED web/b 102"]

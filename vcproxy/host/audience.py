@@ -190,8 +190,8 @@ class Watcher:
     """
 
     __slots__ = (
-        "_give_back", "_initial", "_sink", "_stalled", "after", "audience", "bookmark_at", "bookmarks", "cursor",
-        "deadline", "headed", "namespaces", "told", "user", "valid",
+        "_give_back", "_initial", "_silent", "_sink", "_stalled", "after", "audience", "bookmark_at", "bookmarks",
+        "cursor", "deadline", "headed", "namespaces", "told", "user", "valid",
     )  # fmt: skip
 
     def __init__(
@@ -221,6 +221,7 @@ class Watcher:
         self._initial: deque[bytes] | None = deque(initial) or None
         self._give_back: Callable[[], None] | None = give_back
         self._sink: Sink | None = None
+        self._silent = not self._initial
         self._stalled = 0.0
 
     def wants(self, event: Event) -> bool:
@@ -239,10 +240,9 @@ class Watcher:
         self.bookmark_at = audience.hub.now() + BOOKMARK
         audience.watchers[self] = None
         audience.refresh()
-        greet = self._initial is None
         self.pump({})
-        if greet and self.told == self.after:
-            self.mark(fresh=False)
+        if self._silent:
+            self.mark()
 
     def resume(self) -> None:
         self._stalled = 0.0
@@ -284,23 +284,31 @@ class Watcher:
         self.told = max(self.told, last)
         self.cursor = place
         if frames and self._sink is not None:
-            self.headed = True
+            self.headed, self._silent = True, False
             self._sink.write(frames)
 
-    def mark(self, *, fresh: bool = True) -> None:
-        """A bookmark, where it was asked for and, if it has to be `fresh`, says something new.
+    def mark(self) -> None:
+        """A bookmark, where it was asked for and says something new, or is the first that its client hears.
 
         The first comes at once where nothing else does: client-go lists again after a watch that ended in its first
         second without an event (tools/cache/reflector.go, VeryShortWatchError), as where a proxy is killed just then.
         """
         hub = self.audience.hub
         self.bookmark_at = hub.now() + BOOKMARK
-        reached = hub.window.reached
-        if self._sink is None or not self.bookmarks or self.behind or self.audience.held or self._sink.blocked:
+        if self._sink is None or not self.bookmarks or self.behind or self._sink.blocked:
             return
-        if reached > self.told or (reached == self.told and not fresh):
-            self.told = reached
+        reached = self._reached()
+        if reached > self.told or self._silent:
+            self.told, self._silent = reached, False
             self._sink.write(self.bookmark(reached))
+
+    def _reached(self) -> int:
+        """Up to which version this client has had everything.
+
+        A client may be ahead of its hub, which moves with its own kind only: then it is the version that the client
+        named itself, and says nothing new of the host.
+        """
+        return self.told if self.audience.held else max(self.audience.hub.window.reached, self.told)
 
     def bookmark(self, version: int, *, initial_end: bool = False) -> bytes:
         """A framed bookmark."""
