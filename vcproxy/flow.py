@@ -13,7 +13,7 @@ from vcproxy.access.limits import Limits
 from vcproxy.access.refresh import Refresher
 from vcproxy.access.rights import CallerRights, Policies
 from vcproxy.access.sealing import Sealer
-from vcproxy.core import addressing, decision, guard, http, plan, request, status
+from vcproxy.core import addressing, births, decision, guard, http, plan, request, status
 from vcproxy.core.caller import Caller
 from vcproxy.core.documents import Document
 from vcproxy.core.exported import NOTHING, Exports
@@ -26,7 +26,7 @@ from vcproxy.core.request import ApiRequest
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
-from vcproxy.host import replies
+from vcproxy.host import beginnings, replies
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.catalog import Catalog, Reviewer
 from vcproxy.host.dispatch import Dispatcher, Watching
@@ -155,7 +155,8 @@ class Flow:
             rights.authorize(authorizer.attributes(asked))  # 5. may this user do this
             guard.check_count(asked, view.apis, self._settings.definitions)
             scope, ages = await self._scope(view, caller, asked)
-            position = self._position(asked, view.id)
+            asked = births.fresh(asked, now - _made(view))
+            position = self._position(asked, view)
             decided = decision.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__
             valid: Callable[[], bool] = lambda: self._still_valid(credential, caller)  # noqa: E731
@@ -188,7 +189,8 @@ class Flow:
                 return await self._catalog.answer(document, asked, call, view)
             case plan.Tunnel() | plan.Proxy():
                 return await self._connect(decided, exchange, scope, call, valid)
-        seal: Callable[[Position], str] = lambda at: self._seal(asked, view.id, at)  # noqa: E731
+        await beginnings.check(asked, decided, view, exchange)
+        seal: Callable[[Position], str] = lambda at: self._seal(asked, view, at)  # noqa: E731
         dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._kept, self._settings.body_limit, self._clock)
         watching = Watching(
             lambda: self._changes(view),
@@ -289,17 +291,17 @@ class Flow:
 
         return scope, created
 
-    def _position(self, asked: ApiRequest, tenant: TenantId) -> Position | None:
+    def _position(self, asked: ApiRequest, view: TenantView) -> Position | None:
         token = asked.parameter("continue")
         if not token:
             return None
         try:
-            return msgspec.json.decode(self._sealer.open(tenant, _purpose(asked), token), type=Position)
+            return msgspec.json.decode(self._sealer.open(view.id, _purpose(asked, view), token), type=Position)
         except (ValueError, msgspec.DecodeError):
             raise status.bad_request("continue key is not valid: start the list again without it") from None
 
-    def _seal(self, asked: ApiRequest, tenant: TenantId, position: Position) -> str:
-        return self._sealer.seal(tenant, _purpose(asked), msgspec.json.encode(position))
+    def _seal(self, asked: ApiRequest, view: TenantView, position: Position) -> str:
+        return self._sealer.seal(view.id, _purpose(asked, view), msgspec.json.encode(position))
 
     def _still_valid(self, credential: Credential, caller: Caller) -> bool:
         """Whether a watch may go on: the token counts and the tenant is active."""
@@ -330,6 +332,6 @@ def bearer(call: Call) -> str:
     return token.strip()
 
 
-def _purpose(asked: ApiRequest) -> str:
-    """What a continue token is for: it continues the very list that it came from."""
-    return f"list:{asked.group}/{asked.resource}/{asked.namespace}"
+def _purpose(asked: ApiRequest, view: TenantView) -> str:
+    """What a continue token is for: it continues the very list that it came from, for the owner of then."""
+    return f"list:{view.uid}:{asked.group}/{asked.resource}/{asked.namespace}"

@@ -1,6 +1,9 @@
 """Case 36: what a deleted tenant wrote to the last does not live on under its id."""
 
+import http.client
+import json
 import threading
+from typing import Any
 
 import pytest
 
@@ -54,4 +57,69 @@ def test_who_writes_while_it_is_deleted_leaves_nothing_to_the_next_owner_of_the_
     for token, counts in ((client.token, False), (fresh.token, True)):
         review = fresh.call("POST", TOKEN_REVIEWS, {**asked, "spec": {"token": token}}).document["status"]
         assert review.get("authenticated", False) is counts
+    again.delete()
+
+
+def first_word(client: Client, target: str) -> dict[str, Any]:
+    """The first thing that a watch hears: an event, or the refusal; nothing where it hears nothing for a second."""
+    connection = client.connect(1.0)
+    try:
+        connection.request("GET", target, headers={"Authorization": f"Bearer {client.token}"})
+        line = connection.getresponse().readline()
+    except TimeoutError:
+        return {}
+    finally:
+        connection.close()
+    client.received.append(line)
+    return dict(json.loads(line or b"{}"))
+
+
+def kept_open(client: Client, target: str, closing: list[http.client.HTTPConnection]) -> None:
+    """A watch that keeps the proxy's own memory of a kind alive."""
+    connection = client.connect()
+    connection.request("GET", target, headers={"Authorization": f"Bearer {client.token}"})
+    assert connection.getresponse().status == 200
+    closing.append(connection)
+
+
+@case(36)
+def test_the_time_of_the_former_owner_is_gone_for_the_next_owner_of_the_id(
+    tenant_factory: TenantFactory, proxy: RunningProxy
+) -> None:
+    old, other = tenant_factory(), Client(tenant_factory().kubeconfig)
+    client, closing = Client(old.kubeconfig), list[http.client.HTTPConnection]()
+    kinds = {"configmaps": {"data": {"word": "needle-of-old"}}, "secrets": {"stringData": {"word": "needle-of-old"}}}
+    before = other.call("GET", "/api/v1/configmaps").document["metadata"]["resourceVersion"]
+    kept_open(other, f"/api/v1/configmaps?watch=1&resourceVersion={before}", closing)
+    tokens, during = [], ""
+    for kind, body in kinds.items():
+        for name in ("ghost-a", "ghost-b"):
+            made = client.call("POST", f"{SPACES}/default/{kind}", {"metadata": {"name": name}, **body})
+            assert made.code == 201
+            during = made.document["metadata"]["resourceVersion"]
+        listed = client.call("GET", f"/api/v1/{kind}?limit=1")
+        tokens.append((kind, listed.document["metadata"]["continue"]))
+    old.delete()
+    again = TenantCluster(proxy, old.id, old.kubeconfig.parent).create()
+    fresh = Client(again.kubeconfig)
+    for kind in kinds:
+        for place in (f"/api/v1/{kind}", f"{SPACES}/default/{kind}"):
+            for more in ("", "&labelSelector=a%21%3Db", "&allowWatchBookmarks=true"):
+                word = first_word(fresh, f"{place}?watch=1&resourceVersion={before}{more}")
+                assert (word.get("object") or word).get("code") == 410, (place, more, word)
+            for exactly in ("resourceVersionMatch=Exact", "limit=5"):
+                answer = fresh.call("GET", f"{place}?resourceVersion={during}&{exactly}")
+                assert (answer.code, answer.document["reason"]) == (410, "Expired"), (place, exactly)
+            assert fresh.call("GET", f"{place}?resourceVersion=0").code == 200
+    for kind, token in tokens:
+        assert fresh.call("GET", f"/api/v1/{kind}?limit=1&continue={token}").code == 400
+    assert not [one for one in fresh.received if b"ghost-" in one or b"needle-of-old" in one]
+    newest = fresh.call("GET", "/api/v1/configmaps").document["metadata"]["resourceVersion"]
+    assert fresh.call("POST", f"{SPACES}/default/configmaps", {"metadata": {"name": "mine"}}).code == 201
+    assert (
+        first_word(fresh, f"/api/v1/configmaps?watch=1&resourceVersion={newest}")["object"]["metadata"]["name"]
+        == "mine"
+    )
+    for connection in closing:
+        connection.close()
     again.delete()

@@ -14,7 +14,7 @@ from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.http import Feed
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
 from vcproxy.core.nodes import Sight
-from vcproxy.core.view import NamespaceInfo, Phase, TenantView
+from vcproxy.core.view import Birth, NamespaceInfo, Phase, TenantView
 from vcproxy.host.shared import Hubs
 
 GLOBEX = TenantId("globex")
@@ -140,13 +140,17 @@ class Registry:
         self.namespaces = {HostName(name) for name in namespaces}
         self.phases = {ACME: Phase.ACTIVE, GLOBEX: Phase.ACTIVE}
         self.early: set[str] = set()
+        self.uids = {ACME: "uid-1", GLOBEX: "uid-1"}
+        self.births: dict[TenantId, Birth] = {}
         self.asked: list[str] = []
 
     def tenant(self, tenant: TenantId) -> TenantView | None:
         if tenant not in self.phases:
             return None
         names = (down(tenant, name) for name in self.namespaces)
-        return TenantView(tenant, "uid-1", self.phases[tenant], namespaces={name: OLD for name in names if name})
+        spaces = {name: OLD for name in names if name}
+        born = self.births.get(tenant, Birth())
+        return TenantView(tenant, self.uids[tenant], self.phases[tenant], namespaces=spaces, birth=born)
 
     def owner(self, namespace: HostName) -> tuple[TenantId, VirtualName] | None:
         tenant, _, name = namespace.partition("-")
@@ -231,9 +235,16 @@ class Watching(World):
         self.flow._hubs, self.flow._upstream, self.flow._registry = self.hubs, self.live, self.live_registry
         self.tokens = {ACME: self.token}
 
+    def made_anew(self, tenant: TenantId, born: int) -> None:
+        """The tenant is deleted, and another has its id."""
+        self.live_registry.uids[tenant] = "uid-2"
+        self.live_registry.births[tenant] = Birth(born, born)
+        self.tokens.pop(tenant, None)
+
     def as_tenant(self, tenant: TenantId) -> None:
+        uid = self.live_registry.uids.get(tenant, "uid-1")
         if tenant not in self.tokens:
-            self.tokens[tenant] = self.issuer.issue(tenant, "uid-1", "bob", ("tenant:admin",), 600, time.time())[0]
+            self.tokens[tenant] = self.issuer.issue(tenant, uid, "bob", ("tenant:admin",), 600, time.time())[0]
         self.token = self.tokens[tenant]
 
     async def watch(self, target: str, tenant: TenantId = ACME, **headers: str) -> Sink:

@@ -5,6 +5,8 @@ import json
 
 from tests.flow.live import GLOBEX, Sink, Watching, bookmark, event, pod, settle, until
 from tests.flow.scripted import ACME
+from vcproxy.core import request
+from vcproxy.core.plan import Position
 
 PODS = "/api/v1/pods?watch=1&resourceVersion=100"
 WEB = "/api/v1/namespaces/web/pods?watch=1&resourceVersion=100"
@@ -376,3 +378,77 @@ async def test_a_host_watch_ends_a_minute_after_its_last_watcher() -> None:
     assert at.live.shared()[0].closed
     await at.watch(PODS)
     assert len(at.live.shared()) == 2
+
+
+async def test_the_next_owner_of_an_id_is_told_nothing_of_the_one_before() -> None:
+    at = world()
+    await at.watch(PODS, GLOBEX)
+    (stream,) = at.live.shared()
+    await stream.put(event("ADDED", pod("acme-web", "old", 101)), event("DELETED", pod("acme-web", "old", 102)))
+    at.live.version = 110
+    at.made_anew(ACME, 105)
+    at.as_tenant(ACME)
+    for target in (PODS, PODS.replace("100", "104"), f"{WEB}&labelSelector=a%3Db", f"{WEB}&resourceVersionMatch=Exact"):
+        code, refusal = await at.ask("GET", target)
+        assert (code, refusal["reason"]) == (410, "Expired"), target
+    code, _ = await at.ask("GET", "/api/v1/namespaces/web/secrets?resourceVersion=100&resourceVersionMatch=Exact")
+    assert code == 410
+    client = await at.watch(PODS.replace("100", "105"))
+    await stream.put(event("ADDED", pod("acme-web", "new", 111)))
+    assert client.seen == ["ADDED web/new 111"]
+
+
+async def test_the_window_is_not_made_longer_for_the_time_of_another_owner() -> None:
+    at = world()
+    at.made_anew(ACME, 95)
+    await at.watch(PODS, GLOBEX)
+    at.as_tenant(ACME)
+    code, _ = await at.ask("GET", PODS.replace("100", "90"))
+    assert (code, len(at.live.streams)) == (410, 1)
+
+
+async def test_an_audience_whose_tenant_is_made_anew_has_a_floor_and_ends_who_watched_before() -> None:
+    at = world()
+    former, other = await at.watch(PODS), await at.watch(PODS, GLOBEX)
+    at.made_anew(ACME, 105)
+    await at.live.shared()[0].put(event("ADDED", pod("acme-web", "new", 111)))
+    assert (former.seen, former.ended, other.ended) == ([], True, False)
+    hub = next(iter(at.hubs._hubs.values()))[0]
+    assert hub.audience(ACME).floor == 105
+    again = await at.watch(PODS.replace("100", "110"))
+    assert again.seen == ["ADDED web/new 111"]
+
+
+async def test_an_audience_of_a_young_tenant_is_forgotten_as_any_other() -> None:
+    at = world()
+    await at.watch(PODS, GLOBEX)
+    hub = next(iter(at.hubs._hubs.values()))[0]
+    await at.live.shared()[0].put(bookmark(150))
+    at.made_anew(ACME, 120)
+    client = await at.watch(PODS.replace("100", "130"))
+    assert hub.audience(ACME).floor == 120
+    client.feed.stop()
+    at.sweep(1)
+    assert ACME not in hub.audiences
+
+
+async def test_versions_of_a_kind_that_has_an_etcd_of_its_own_are_not_compared() -> None:
+    at = world()
+    at.made_anew(ACME, 5000)  # the host says that the newest of this kind is 100
+    client = await at.watch(PODS)
+    assert not client.ended
+
+
+async def test_a_continue_token_of_the_former_owner_is_none() -> None:
+    at = world()
+    at.as_tenant(ACME)
+    view = at.live_registry.tenant(ACME)
+    assert view is not None
+    asked = request.parse("GET", b"/api/v1/namespaces/web/pods")
+    token = at.flow._seal(asked, view, Position("", "inner", "100"))
+    code, _ = await at.ask("GET", f"/api/v1/namespaces/web/pods?limit=5&continue={token}")
+    assert code == 200
+    at.made_anew(ACME, 105)
+    at.as_tenant(ACME)
+    code, _ = await at.ask("GET", f"/api/v1/namespaces/web/pods?limit=5&continue={token}")
+    assert code == 400

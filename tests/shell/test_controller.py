@@ -142,6 +142,23 @@ async def test_the_count_of_namespaces_follows() -> None:
     assert bound(host) == sorted([*OWN, "acme-web"])
 
 
+async def test_how_far_the_host_has_come_is_noted_with_active_and_stays() -> None:
+    host = installed()
+    told: list[Any] = []
+    async with running(host):
+        before = host._version
+        tenant(host)
+        await until(lambda: complete(host))
+        first = (host.find("tenants", "acme") or {})["status"]
+        told.append(first["birth"])
+        assert before < int(first["birth"]["resourceVersion"]) < host._version
+        assert before < int(first["birth"]["eventsResourceVersion"]) <= host._version
+        space(host, "acme-web")
+        await until(lambda: (host.find("tenants", "acme") or {})["status"]["namespaces"] == 5)
+    assert (host.find("tenants", "acme") or {})["status"]["birth"] == told[0]
+    assert "events" in host.lists
+
+
 async def test_nothing_is_written_when_nothing_is_missing() -> None:
     host = installed()
     async with running(host):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.core.nodes import selection
-from vcproxy.core.view import Phase
+from vcproxy.core.view import Birth, Phase
 from vcproxy.tenants.resource import Condition, parse, status_of, timestamp
 
 JSON = st.recursive(
@@ -74,6 +74,20 @@ def test_a_condition_keeps_its_time_while_its_state_stays() -> None:
     changed = status_of(again, Phase.PENDING, Condition("Ready", "False", "NameTaken", "x"), 4, 3000.0)
     assert changed.conditions[0].since == timestamp(3000.0)
     assert changed.conditions[1].since == timestamp(1000.0)
+
+
+def test_the_birth_of_a_tenant_stays_whatever_else_is_told() -> None:
+    born = {"birth": {"resourceVersion": "120", "eventsResourceVersion": "7"}}
+    found = parse({"metadata": {"name": "acme"}, "status": born})
+    assert found is not None
+    assert found.status.birth == Birth(120, 7)
+    assert status_of(found, Phase.ACTIVE, READY, 4, 1000.0).document()["birth"] == born["birth"]
+    odd = parse(
+        {"metadata": {"name": "acme"}, "status": {"birth": {"resourceVersion": 7, "eventsResourceVersion": "x"}}}
+    )
+    assert odd is not None
+    assert odd.status.birth == Birth()
+    assert "birth" not in status_of(odd, Phase.ACTIVE, READY, 4, 1000.0).document()
 
 
 def test_long_messages_are_cut_to_what_a_condition_may_hold() -> None:

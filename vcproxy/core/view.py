@@ -50,6 +50,21 @@ class NamespaceInfo(msgspec.Struct, frozen=True):
     terminating: bool = False
 
 
+class Birth(msgspec.Struct, frozen=True):
+    """How far the host had come when a tenant came to be, as resourceVersions; 0 where that was not noted.
+
+    What is older is of whoever had the id before. Versions can be compared within one etcd only, and many hosts keep
+    Events in an etcd of their own (kube-apiserver: --etcd-servers-overrides), so these have a version apart.
+    """
+
+    version: int = 0
+    events: int = 0
+
+    def of(self, group: str, resource: str) -> int:
+        """The version for a kind."""
+        return self.events if resource == "events" and group in ("", "events.k8s.io") else self.version
+
+
 NO_NAMESPACES: Final[Mapping[VirtualName, NamespaceInfo]] = MappingProxyType({})
 
 
@@ -65,6 +80,7 @@ class TenantView(msgspec.Struct, frozen=True):
     apis: OwnApis = NONE
     nodes: Selection = EVERY
     defaults: Defaults = Defaults()
+    birth: Birth = Birth()
     writable: frozenset[str] = frozenset()
     """Kinds of `core.kinds.GUARDED` that it may write (`spec.clusterKinds` of a Tenant)."""
     created: float = 0.0

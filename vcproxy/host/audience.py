@@ -67,7 +67,7 @@ class Feeding(Protocol):
 
 
 class Audience:
-    """One tenant's watchers of one hub. `floor`: from older versions on, events of it may be missing."""
+    """One tenant's watchers of one hub. `lost`: up to this version events of it may be missing; `born`: it had none."""
 
     def __init__(self, hub: Feeding, tenant: TenantId) -> None:
         self.hub = hub
@@ -75,7 +75,7 @@ class Audience:
         self.window: TenantWindow = hub.window.of(tenant)
         self.watchers: dict[Watcher, None] = {}
         self.held: deque[Heard] = deque()
-        self.floor = 0
+        self.lost = self.born = 0
         self._epoch = 0
         self._uid = ""
         self._view: TenantView | None = None
@@ -86,8 +86,13 @@ class Audience:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing would be lost if it were forgotten."""
-        return not (self.watchers or self.held or len(self.window)) and self.floor <= self.hub.window.start
+        """Whether nothing would be lost if it were forgotten. When its tenant was born is known again by asking."""
+        return not (self.watchers or self.held or len(self.window)) and self.lost <= self.hub.window.start
+
+    @property
+    def floor(self) -> int:
+        """The oldest version from which a watch may begin."""
+        return max(self.lost, self.born)
 
     def covers(self, version: int) -> bool:
         return self.hub.alive and self.hub.window.covers(version) and version >= self.floor
@@ -100,10 +105,21 @@ class Audience:
         """Take up what the newest watcher knows of the tenant. One made anew does not see what was before it."""
         view = self.hub.current(self.tenant)
         if view is not None and view.uid != self._uid:
-            self.floor = self.hub.window.reached if self._uid else self.floor
-            self._uid = view.uid
+            self._begin(view)
         self._scope = scope
         self._view = None
+
+    def _begin(self, view: TenantView) -> None:
+        """Events from before a tenant are another owner's of its id: no watch begins there, and that one's end.
+
+        Never beyond where the hub is, so that whoever is refused finds a newer version by listing anew.
+        """
+        reached = self.hub.window.reached
+        self.born = min(view.birth.of(self.hub.row.group, self.hub.row.resource), reached)
+        if self._uid and not self.born:  # a Tenant of an older program: nobody noted when it was made
+            self.lost = max(self.lost, reached)
+        self._uid = view.uid
+        self.finish()
 
     def deliver(self) -> None:
         """Bring every watcher that keeps up to the end."""
@@ -124,7 +140,7 @@ class Audience:
 
     def missed(self, version: int) -> None:
         """Something up to `version` cannot be told: whoever is not past it has to list again."""
-        self.floor = max(self.floor, version)
+        self.lost = max(self.lost, version)
         self.finish([watcher for watcher in self.watchers if watcher.told < version])
 
     def refresh(self) -> None:
@@ -132,6 +148,8 @@ class Audience:
         view = self.hub.current(self.tenant)
         if view is None or view is self._view:
             return
+        if self._uid and view.uid != self._uid:
+            self._begin(view)
         if view.classes != self._scope.classes:
             self._epoch += 1  # what was rewritten under other classes counts no more
         self._view = view

@@ -281,6 +281,7 @@ class Registry:
             self._apis.get(known.id, NONE),
             known.nodes,
             defaults=self._defaults.of(known.id, known.classes),
+            birth=known.status.birth,
             writable=known.writable,
             created=known.created,
         )

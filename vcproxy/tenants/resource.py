@@ -16,7 +16,7 @@ from vcproxy.core.grants import Grant
 from vcproxy.core.kinds import GUARDED
 from vcproxy.core.names import TenantId, tenant_id
 from vcproxy.core.nodes import EVERY, Selection, selection
-from vcproxy.core.view import ClassLists, Phase
+from vcproxy.core.view import Birth, ClassLists, Phase
 from vcproxy.tenants.hostapi import Object, path_of
 
 GROUP: Final = "vcproxy.io"
@@ -61,13 +61,16 @@ class TenantStatus(msgspec.Struct, frozen=True):
     conditions: tuple[Condition, ...] = ()
     namespaces: int = 0
     observed_generation: int = 0
+    birth: Birth = Birth()
 
     def document(self) -> Object:
+        born = {"resourceVersion": str(self.birth.version), "eventsResourceVersion": str(self.birth.events)}
         return {
             "phase": self.phase,
             "conditions": [condition.document() for condition in self.conditions],
             "namespaces": self.namespaces,
             "observedGeneration": self.observed_generation,
+            **({"birth": born} if self.birth.version else {}),
         }
 
 
@@ -135,7 +138,7 @@ def parse(document: Object) -> Tenant | None:
         authentication=_mapping(spec.get("authentication")),
         grants=grants.parse(spec.get("grants")),
         writable=_writable(spec),
-        nodes=selection(spec.get("nodes"), int(version) if version.isdecimal() else 0),
+        nodes=selection(spec.get("nodes"), version_of(version)),
         created=moment(metadata.get("creationTimestamp")),
     )
 
@@ -153,7 +156,7 @@ def status_of(
     known = {condition.type: condition for condition in tenant.status.conditions}
     wanted = (ready, suspended, *others)
     conditions = tuple(_dated(condition, known.get(condition.type), tenant.generation, now) for condition in wanted)
-    return TenantStatus(phase.value, conditions, namespaces, tenant.generation)
+    return TenantStatus(phase.value, conditions, namespaces, tenant.generation, tenant.status.birth)
 
 
 def timestamp(now: float) -> str:
@@ -184,7 +187,17 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
         else (),
         namespaces=_number(status.get("namespaces")),
         observed_generation=_number(status.get("observedGeneration")),
+        birth=_birth(_mapping(status.get("birth"))),
     )
+
+
+def _birth(found: Mapping[str, Any]) -> Birth:
+    return Birth(version_of(found.get("resourceVersion")), version_of(found.get("eventsResourceVersion")))
+
+
+def version_of(text: Any) -> int:
+    """A resourceVersion as a number; 0 for what is none."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 20 else 0
 
 
 def _condition(item: Mapping[str, Any]) -> Condition:

@@ -7,6 +7,7 @@ import msgspec
 
 from vcproxy.core.names import TenantId
 from vcproxy.core.view import Phase
+from vcproxy.tenants import births
 from vcproxy.tenants.hostapi import HostApi, HostError
 from vcproxy.tenants.resource import READY, Condition, Tenant, TenantStatus, status_of
 from vcproxy.tenants.world import World
@@ -41,6 +42,7 @@ class Telling:
         visible = [item for item in self._world.namespaces(tenant.id) if not item.hidden]
         phase = Phase.SUSPENDED if tenant.suspended else Phase.ACTIVE
         wanted = self._wanted(tenant, phase, Condition(READY, "True", "Provided", ""), len(visible))
+        wanted = await births.noted(self._api, tenant, wanted)
         current = tenant.status
         if _same_but_count(wanted, current) and wanted.namespaces != current.namespaces:
             due = self._count_due.setdefault(tenant.id, self._clock() + COUNT_PAUSE)
