@@ -28,18 +28,28 @@ from vcproxy.core.targets import namespace_target
 from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import answers
 from vcproxy.host.answers import HostRefusal
+from vcproxy.host.hubs import SILENCE
 from vcproxy.host.identity import Exchange
+from vcproxy.host.inbox import Inbox
 
 EVENT_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of one event: what etcd and the API server let through, and room for the frame around it."""
 QUEUE: Final = 256
 """Events of one watch that wait for a slow reader before the host's streams are held back."""
+QUEUE_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of the host's lines of such events: decoded they take several times as much."""
 CHECK: Final = 2.0
 """Seconds between two looks at whether the caller may still watch."""
 ORDER: Final = 0.03
 """Seconds for which events of several parts are gathered: the host tells all of them of its events in one order."""
 WAITS: Final = (0.05, 5.0)
 """Seconds before a part that broke off is opened again: at first, and at most."""
+GRACE: Final = 5.0
+"""Seconds after the end of its time for which a host may go on with a watch."""
+LAST: Final = 5.0
+"""Seconds for which the part of a namespace that went is read on: its last events come apart from that news."""
+REFUSED: Final = 60.0
+"""Seconds for which a namespace whose rights do not come holds back bookmarks: who lists is refused it as well."""
 INITIAL_END: Final = "k8s.io/initial-events-end"
 _BEGINNING: Final = ("resourceVersion", "resourceVersionMatch", "sendInitialEvents")
 _LIFE: Final = (1800, 3600)
@@ -105,8 +115,10 @@ class WatchStream:
         self._accept = accept
         self._changes = changes
         self._valid = valid
-        self._queue: asyncio.Queue[_Event | _Ended | None] = asyncio.Queue(QUEUE)
+        self._queue: Inbox[_Item] = Inbox(QUEUE, QUEUE_BYTES)
         self._tasks: dict[Part, asyncio.Task[None]] = {}
+        self._leaving: dict[Part, asyncio.TimerHandle] = {}
+        self._refused: set[Part] = set()
         self._versions: dict[Part, int] = {}
         self._initial: set[Part] = set()
         self._wants_end = False
@@ -142,6 +154,7 @@ class WatchStream:
         for part, response in opened.items():
             if response is None:
                 self._initial.discard(part)
+                self._start(part, _start(self._query))
             elif not isinstance(response, BaseException):
                 self._tasks[part] = asyncio.create_task(self._pump(part, response, _start(self._query)))
         if not self._whole:
@@ -198,52 +211,82 @@ class WatchStream:
 
     async def _events(self, part: Part, response: HostResponse, reached: int) -> int:
         """One host watch until it ends in whatever way. How far it came; 0 where it cannot go on from there."""
-        frames = Frames(EVENT_LIMIT)
+        frames, chunks = Frames(EVENT_LIMIT), response.chunks()
         try:
-            async for chunk in response.chunks():
+            while True:
+                async with asyncio.timeout_at(self._patience()):
+                    chunk = await anext(chunks)
                 for line in frames.feed(chunk):
                     event = _Event(part, **_fields(line))
-                    await self._queue.put(event)
+                    await self._queue.put(event, len(line))
                     if event.type == "ERROR":
                         return 0
                     if reached or event.type == "BOOKMARK":  # initial events come in no order: half of them is none
                         reached = max(reached, _version(event.object))
-        except (ApiError, msgspec.DecodeError, KeyError):
+        except (StopAsyncIteration, TimeoutError, ApiError, msgspec.DecodeError, KeyError):
             return reached
         finally:
             await response.close()
-        return reached
 
-    async def _again(self, part: Part, reached: int) -> HostResponse | None:
-        """The host watch of a part once more, from where it was; None at the end of its time, or where that is gone."""
-        loop, wait = asyncio.get_running_loop(), WAITS[0]
+    def _patience(self) -> float:
+        """Until when the host must say something, as a moment of the loop: it sends a bookmark each minute."""
+        return min(asyncio.get_running_loop().time() + SILENCE, self._end + GRACE)
+
+    async def _again(self, part: Part, reached: int, wait: float = WAITS[0]) -> HostResponse | None:
+        """The host watch of a part once more, from where it was, asked for until it is there.
+
+        None at the end of its time, where its namespace went, or where the host no longer has what comes next.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         while (left := int(self._end - loop.time())) > 0 and (isinstance(part, int) or part in self._covered()):
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
-            wait = min(wait * 2, WAITS[1])
-            asked = self._beside.get(part, self._query) if isinstance(part, int) else self._query
-            rest = tuple(pair for pair in asked if pair[0] not in (*_BEGINNING, "timeoutSeconds"))
-            query = (*rest, ("resourceVersion", str(reached)), ("timeoutSeconds", str(left)))
+            wait = min(max(wait * 2, WAITS[0]), WAITS[1])
             try:
-                return await self._ask(part, query)
+                response = await self._ask(part, self._onward(part, reached, left))
             except HostRefusal as refusal:
                 if refusal.status.code in (403, 410):
                     return None
             except ApiError:
                 continue
+            else:
+                if response is not None:
+                    self._refused.discard(part)
+                    return response
+                if loop.time() - begun >= REFUSED:
+                    self._refused.add(part)
         return None
 
+    def _onward(self, part: Part, reached: int, left: int) -> Pairs:
+        asked = self._beside.get(part, self._query) if isinstance(part, int) else self._query
+        rest = tuple(pair for pair in asked if pair[0] not in (*_BEGINNING, "timeoutSeconds"))
+        return (*rest, ("resourceVersion", str(reached)), ("timeoutSeconds", str(left)))
+
     async def _follow(self) -> None:
-        """Start a part for each namespace that appears, drop that of one that went."""
+        """Start a part for each namespace that appears, let that of one that went come to its end."""
         while (known := self._changes.namespaces()) is not None:
             for name in self._covered():
                 if name not in self._tasks:
-                    self._start(name, known[name])
-            for part in [part for part in self._tasks if part not in known]:
-                self._tasks[part].cancel()
-                del self._tasks[part]
-                self._versions.pop(part, None)
+                    self._start(name)
+            for part in self._tasks:
+                self._mind(part, there=part in known)
             await self._changes.changed()
         await self._queue.put(None)
+
+    def _mind(self, part: Part, *, there: bool) -> None:
+        """A namespace that went may have events under way. One made anew in that time is seen by the same watch."""
+        if there and (timer := self._leaving.pop(part, None)) is not None:
+            timer.cancel()
+        elif not there and part not in self._leaving:
+            self._leaving[part] = asyncio.get_running_loop().call_later(LAST, self._drop, part)
+
+    def _drop(self, part: Part) -> None:
+        if (timer := self._leaving.pop(part, None)) is not None:
+            timer.cancel()
+        if (task := self._tasks.pop(part, None)) is not None:
+            task.cancel()
+        self._versions.pop(part, None)
+        self._refused.discard(part)
 
     async def _follow_classes(self) -> None:
         """Once the provider lends other objects, what was listed before is not what is there: the client lists anew."""
@@ -254,20 +297,16 @@ class WatchStream:
             await self._queue.put(_Event(WHOLE, "ERROR", msgspec.json.decode(expired.encode())))
         await self._queue.put(None)
 
-    def _start(self, name: VirtualName, info: NamespaceInfo) -> None:
-        query = tuple(pair for pair in self._query if pair[0] not in _BEGINNING)
-        query = (*query, ("resourceVersion", info.resource_version))
-        self._tasks[name] = asyncio.create_task(self._later(name, query))
+    def _start(self, part: Part, after: int = 0) -> None:
+        """Begin a part that is not open yet, from a version or from the birth of its namespace."""
+        info = (self._changes.namespaces() or {}).get(part) if not isinstance(part, int) else None
+        begin = after or _number(info.resource_version if info is not None else "")
+        self._versions[part] = begin
+        self._tasks[part] = asyncio.create_task(self._later(part, begin))
 
-    async def _later(self, name: VirtualName, query: Pairs) -> None:
-        try:
-            response = await self._ask(name, query)
-        except ApiError:
-            await self._queue.put(_Ended(name))
-            return
-        if response is not None:
-            born = dict(query)["resourceVersion"]
-            await self._pump(name, response, int(born) if born.isdecimal() else 0)
+    async def _later(self, part: Part, begin: int) -> None:
+        """Its rights may not be there yet: they are waited for, and nothing of it is lost."""
+        await self._pump(part, await self._again(part, begin, 0.0), begin)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The events for the tenant, a line each, until the watch ends."""
@@ -282,19 +321,27 @@ class WatchStream:
                     continue
                 return
             for one in await self._gathered(item):
-                if one is None or isinstance(one, _Ended) or not self._valid():
+                if one is None or not self._valid():
                     return
-                line = self._line(one)
-                if line is not None:
+                if isinstance(one, _Ended):
+                    if not self._went(one.part):
+                        return
+                    self._drop(one.part)
+                elif (line := self._line(one)) is not None:
                     yield line
+
+    def _went(self, part: Part) -> bool:
+        """Whether the namespace of a part is no longer there, so that the watch goes on without it."""
+        known = self._changes.namespaces()
+        return not isinstance(part, int) and known is not None and part not in known
 
     async def _gathered(self, first: _Item) -> list[_Item]:
         """What comes together, the oldest first; an end is the last."""
         found = [first]
         if len(self._tasks) > 1 and isinstance(first, _Event):
             await asyncio.sleep(ORDER)
-        while not self._queue.empty():
-            found.append(self._queue.get_nowait())
+        while len(self._queue):
+            found.append(self._queue.take())
         return sorted(found, key=lambda one: _version(one.object) if isinstance(one, _Event) else math.inf)
 
     def _line(self, event: _Event) -> bytes | None:
@@ -331,7 +378,8 @@ class WatchStream:
         if ended:
             self._initial.discard(event.part)
             ended, self._wants_end = self._wants_end and not self._initial, self._wants_end and bool(self._initial)
-        reached = min((self._versions.get(part, 0) for part in self._tasks), default=version)
+        counted = (part for part in self._tasks if part not in self._refused)
+        reached = min((self._versions.get(part, 0) for part in counted), default=version)
         if self._initial or not (ended or (self._bookmarks and not part_ended)):
             return None
         if not ended and reached < max(self._sent, 1):
@@ -345,6 +393,8 @@ class WatchStream:
         tasks = [*self._tasks.values(), *([self._follower] if self._follower else [])]
         for task in tasks:
             task.cancel()
+        for timer in self._leaving.values():
+            timer.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._changes.close()
 
@@ -371,8 +421,11 @@ def _metadata(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _version(document: dict[str, Any]) -> int:
-    text = str(_metadata(document).get("resourceVersion", ""))
-    return int(text) if text.isdigit() else 0
+    return _number(str(_metadata(document).get("resourceVersion", "")))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _set_version(document: dict[str, Any], version: str) -> None:
@@ -391,8 +444,7 @@ def _fields(line: bytes) -> dict[str, Any]:
 def _start(query: Pairs) -> int:
     """The version that a watch begins after; 0 where it begins with what is there."""
     pairs = dict(query)
-    text = pairs.get("resourceVersion", "")
-    return int(text) if text.isascii() and text.isdecimal() and "sendInitialEvents" not in pairs else 0
+    return _number(pairs.get("resourceVersion", "")) if "sendInitialEvents" not in pairs else 0
 
 
 def _life(query: Pairs) -> int:
