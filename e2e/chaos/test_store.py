@@ -115,3 +115,36 @@ def test_what_the_host_has_forgotten_is_a_410_for_who_is_too_old_and_for_nobody_
     created(client, "young")
     event = first_event(client, young)
     assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "young")
+
+
+def test_a_list_in_chunks_that_the_host_has_forgotten_can_be_gone_on_with(
+    broken: BuiltHost, before: RunningProxy, tenant: TenantCluster
+) -> None:
+    client = Client(tenant.kubeconfig)
+    for number in range(5):
+        created(client, f"zz-{number}")  # behind what the proxy hides: the namespace ends with them
+    whole = [placed(item) for item in client.call("GET", ALL).document["items"]]
+    there = sum(place == "default" for place, _ in whole)
+    within, between = (client.call("GET", f"{ALL}?limit={limit}").document for limit in (3, there))
+    created(client, "zzz-later")  # what is compacted away must be older than what is newest
+    broken.control_plane.compact()
+    broken.control_plane.kill_api_server()  # its memory of lists goes with it
+    broken.control_plane.start_api_server()
+    before.wait_known(tenant.id, client.token)
+    for chunk in (within, between):
+        more = chunk["metadata"]["continue"]
+        refused = client.call("GET", f"{ALL}?limit=3&continue={more}")
+        assert (refused.code, refused.document["reason"]) == (410, "Expired")
+        assert tenant.id not in refused.body.decode()
+        got, more = list(map(placed, chunk["items"])), refused.document["metadata"]["continue"]
+        while more:
+            answer = client.call("GET", f"{ALL}?limit=3&continue={more}")
+            assert answer.code == 200, answer.body
+            got += map(placed, answer.document["items"])
+            more = answer.document["metadata"].get("continue")
+        later = {("default", "zzz-later")} if chunk is within else set()
+        assert sorted(got) == sorted({*whole, *later})
+
+
+def placed(item: dict[str, Any]) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]

@@ -1,11 +1,14 @@
 """The way of a request as traces: what a client asks, what the host sees, what the client gets."""
 
+import json
 import time
+from typing import Any
 
 import pytest
 
 from tests.flow.scripted import ACME, Answer, ScriptedCall, World, refusal
 from vcproxy.core.view import Phase
+from vcproxy.host import lists
 
 PODS = "/api/v1/namespaces/web/pods"
 HOST_PODS = "/api/v1/namespaces/acme-web/pods"
@@ -86,6 +89,75 @@ async def test_chunks_go_on_where_they_ended_with_a_sealed_token() -> None:
     assert "resourceVersionMatch=Exact" in world.host.asked[2]
     code, _ = await world.ask("GET", f"/api/v1/configmaps?limit=1&continue={token}")
     assert code == 400
+
+
+def maps(*names: str, version: str = "7", more: str = "") -> Answer:
+    metadata = {"resourceVersion": version, **({"continue": more} if more else {})}
+    items = [{"metadata": {"name": name}} for name in names]
+    return Answer(200, {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items})
+
+
+def expired(more: str = "") -> Answer:
+    metadata = {"continue": more} if more else {}
+    body = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "code": 410, "reason": "Expired"}
+    return Answer(410, body | {"message": "too old"})
+
+
+def named(document: Any) -> list[str]:
+    return [item["metadata"]["name"] for item in document["items"]]
+
+
+async def test_a_list_that_is_too_old_goes_on_with_the_hosts_own_token_sealed() -> None:
+    world = World(maps("a", more="old"), expired("acme-new"), maps("b", version="9"), maps("c"))
+    _, first = await world.ask("GET", "/api/v1/configmaps?limit=1")
+    code, refusal = await world.ask("GET", f"/api/v1/configmaps?limit=1&continue={first['metadata']['continue']}")
+    assert (code, refusal["reason"], refusal["message"]) == (410, "Expired", "too old")
+    token = refusal["metadata"]["continue"]
+    assert "acme" not in json.dumps(refusal)
+    code, rest = await world.ask("GET", f"/api/v1/configmaps?limit=2&continue={token}")
+    assert (code, named(rest), rest["metadata"]) == (200, ["b", "c"], {"resourceVersion": "9"})
+    assert "acme-default/configmaps" in world.host.asked[2]
+    assert "continue=acme-new" in world.host.asked[2]
+    assert "acme-web/configmaps" in world.host.asked[3]
+    assert "resourceVersion=9&resourceVersionMatch=Exact" in world.host.asked[3]
+
+
+async def test_a_list_whose_next_namespace_is_too_old_begins_that_at_the_newest() -> None:
+    world = World(maps("a"), expired(), maps("c", version="9"))
+    _, first = await world.ask("GET", "/api/v1/configmaps?limit=1")
+    code, refusal = await world.ask("GET", f"/api/v1/configmaps?limit=1&continue={first['metadata']['continue']}")
+    assert (code, refusal["message"]) == (410, lists.TOO_OLD)
+    code, rest = await world.ask("GET", f"/api/v1/configmaps?limit=1&continue={refusal['metadata']['continue']}")
+    assert (code, named(rest), rest["metadata"]) == (200, ["c"], {"resourceVersion": "9"})
+    assert "resourceVersionMatch" not in world.host.asked[2]
+
+
+async def test_a_list_goes_on_without_a_limit() -> None:
+    world = World(maps("a", more="t"), maps("b"), maps("c"))
+    _, first = await world.ask("GET", "/api/v1/configmaps?limit=1")
+    _, rest = await world.ask("GET", f"/api/v1/configmaps?continue={first['metadata']['continue']}")
+    assert named(rest) == ["b", "c"]
+    assert "limit" not in world.host.asked[1] + world.host.asked[2]
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (Answer(200, {"metadata": {"labels": {"vcproxy.io/tenant": "acme"}}}), 403),
+        (Answer(200, {"metadata": {"labels": {"vcproxy.io/tenant": "acme"}, "deletionTimestamp": "x"}}), 200),
+        (Answer(200, {"metadata": {"labels": {"vcproxy.io/tenant": "globex"}}}), 200),
+        (refusal(404, "NotFound", "no"), 200),
+        (refusal(500, "InternalError", "no"), 502),
+    ],
+)
+async def test_a_namespace_is_left_out_of_a_list_only_where_it_is_gone_or_going(found: Answer, code: int) -> None:
+    world = World(maps("a"), refusal(403, "Forbidden", "no"), found)
+    got, document = await world.ask("GET", "/api/v1/configmaps")
+    assert got == code
+    assert world.host.asked[2] == "GET /api/v1/namespaces/acme-web"
+    assert world.host.header(2, "Impersonate-User") is None
+    if code == 200:
+        assert named(document) == ["a"]
 
 
 async def test_namespaces_are_read_by_the_proxy_and_looked_at_again() -> None:
