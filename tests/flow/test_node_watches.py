@@ -12,6 +12,7 @@ from tests.flow.live import GLOBEX, LiveHost, Registry, Sink, Watching, Whole, b
 from tests.flow.scripted import ACME
 from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.names import TenantId
+from vcproxy.core.node_events import Look
 from vcproxy.core.nodes import Selection, Sight, selection
 from vcproxy.core.view import TenantView
 
@@ -267,3 +268,19 @@ async def test_events_of_a_watch_are_the_objects_that_a_get_shows() -> None:
     await at.live.shared()[0].put(event("MODIFIED", node("a", 101, pool="gpu", team="globex")))
     assert [one["object"]["metadata"]["labels"] for one in acme.documents] == [{"pool": "gpu"}, {"pool": "gpu"}]
     assert "globex" not in json.dumps(acme.documents)
+
+
+async def test_a_look_that_fails_is_the_trouble_of_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = Provided()
+    acme, globex = await at.watch(NODES), await at.watch(NODES, GLOBEX)
+    frame = Look.frame
+
+    def failing(look: Look, *rest: Any, **options: Any) -> bytes:
+        if look.tenant == ACME:
+            raise KeyError("odd")
+        return frame(look, *rest, **options)
+
+    monkeypatch.setattr(Look, "frame", failing)
+    await at.live.shared()[0].put(event("ADDED", node("b", 102, pool="web")))
+    assert (brief(acme), acme.ended) == (["ERROR 410"], True)
+    assert (brief(globex), globex.ended) == (["ADDED b"], False)

@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import time
+from typing import Any
+
+import pytest
 
 from tests.flow.live import GLOBEX, Sink, Watching, bookmark, event, pod, settle, until
 from tests.flow.scripted import ACME
-from vcproxy.core import request
+from vcproxy.core import events, request
 from vcproxy.core.plan import Position
+from vcproxy.host import backfill
 
 PODS = "/api/v1/pods?watch=1&resourceVersion=100"
 WEB = "/api/v1/namespaces/web/pods?watch=1&resourceVersion=100"
@@ -452,3 +457,57 @@ async def test_a_continue_token_of_the_former_owner_is_none() -> None:
     at.as_tenant(ACME)
     code, _ = await at.ask("GET", f"/api/v1/namespaces/web/pods?limit=5&continue={token}")
     assert code == 400
+
+
+async def test_an_object_that_cannot_be_rewritten_harms_its_own_tenant_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = world()
+    client, other = await at.watch(PODS), await at.watch(PODS, GLOBEX)
+    view = events.view
+
+    def failing(raw: bytes, *rest: Any) -> bytes:
+        if b"poison" in raw:
+            raise KeyError("odd")
+        return view(raw, *rest)
+
+    monkeypatch.setattr(events, "view", failing)
+    (stream,) = at.live.shared()
+    await stream.put(event("ADDED", pod("acme-web", "poison", 101)), event("ADDED", pod("globex-web", "b", 102)))
+    assert (client.seen, client.ended, other.seen, other.ended) == ([], True, ["ADDED web/b 102"], False)
+    at.as_tenant(ACME)
+    code, _ = await at.ask("GET", PODS)
+    assert code == 410  # it lists again, and is past it
+    again = await at.watch(PODS.replace("100", "102"))
+    await stream.put(event("ADDED", pod("acme-web", "c", 103)))
+    assert again.seen == ["ADDED web/c 103"]
+    assert len(at.live.shared()) == 1
+
+
+async def test_what_was_held_is_let_go_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = world()
+    client, other = await at.watch(PODS), await at.watch(PODS, GLOBEX)
+
+    async def failing(*_: Any) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(at.live_registry, "namespace", failing)
+    await at.live.shared()[0].put(event("ADDED", pod("acme-new", "a", 101)))
+    await until(lambda: client.ended)
+    again = await at.watch(PODS.replace("100", "101"))
+    await at.live.shared()[0].put(
+        event("ADDED", pod("acme-web", "b", 102)), event("ADDED", pod("globex-web", "c", 103))
+    )
+    assert (again.seen, other.seen) == (["ADDED web/b 102"], ["ADDED web/c 103"])
+
+
+async def test_a_client_waits_for_an_older_window_no_longer_than_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "DEADLINE", 0.2)
+    at = world()
+    await at.watch(PODS)
+    at.as_tenant(ACME)
+    begun = time.monotonic()
+    asked = [at.reply("GET", PODS.replace("100", str(version))) for version in (91, 92, 93, 94, 95)]
+    replies = await asyncio.gather(*asked)  # the host says nothing on any of these watches
+    assert time.monotonic() - begun < 0.6
+    for reply in replies:
+        assert reply.stream is not None
+        await reply.stream.close()

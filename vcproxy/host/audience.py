@@ -6,6 +6,7 @@ A watcher that keeps up gets the same bytes as all others of its tenant. One tha
 from there when its client has read; nobody waits for it.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
@@ -21,6 +22,8 @@ from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.scope import Scope
 from vcproxy.core.view import TenantView
 from vcproxy.core.window import Event, TenantWindow, Window
+
+log = logging.getLogger(__name__)
 
 PORTION: Final = 64 * 1024
 """Bytes from which a portion for one watcher ends: then it is looked at whether its client keeps up."""
@@ -142,6 +145,11 @@ class Audience:
         """Something up to `version` cannot be told: whoever is not past it has to list again."""
         self.lost = max(self.lost, version)
         self.finish([watcher for watcher in self.watchers if watcher.told < version])
+
+    def harmed(self, watcher: "Watcher") -> None:
+        """An event cannot be rewritten for a watcher: all of its tenant who were not told of it list again."""
+        self.missed(self.hub.window.reached)
+        watcher.end()
 
     def refresh(self) -> None:
         """Take up the tenant's names of now."""
@@ -294,7 +302,13 @@ class Watcher:
         if self.cursor < window.first:
             self.cut()
         while self._sink is not None and not self._initial and self.cursor < window.end and not self._sink.blocked:
-            self._write(*self.audience.portion(self, memo))
+            try:
+                portion = self.audience.portion(self, memo)
+            except Exception:  # one object of one tenant: nobody else is to notice
+                log.exception("%r cannot tell an event: its watchers list again", self.audience)
+                self.audience.harmed(self)
+                return
+            self._write(*portion)
         if self._sink is not None and self.behind and not self._stalled:
             self._stalled = self.audience.hub.now()
 
@@ -339,7 +353,14 @@ class Watcher:
 
     def expire(self) -> None:
         """End with the host's word that the client must list again, if it has had everything before."""
-        if self._sink is not None and not self.behind and not self._sink.blocked:
+        if self.behind:
+            self.end()
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """End with that word whatever the client has had."""
+        if self._sink is not None and not self._sink.blocked:
             self._sink.write(_EXPIRED)
         self.end()
 

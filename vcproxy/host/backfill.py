@@ -26,7 +26,7 @@ LIFE: Final = 4
 """Seconds that the host is asked to keep such a watch: two before its end it sends a bookmark, also where nothing
 happened (kube-apiserver: cacheWatcher.nextBookmarkTime)."""
 DEADLINE: Final = 15.0
-"""Seconds in which the window must have been reached."""
+"""Seconds for which a client waits for its head: in all, whatever is tried."""
 GATHER: Final = 0.02
 """Seconds in which others may join a round: after a restart all clients come at once."""
 ROUNDS: Final = 8
@@ -46,27 +46,30 @@ class Backfill:
 
     async def covers(self, version: int) -> bool:
         """Whether the window covers a version, made longer if it must be."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DEADLINE
         while not self._hub.window.covers(version):
-            if version <= self.too_old or not self._hub.alive:
+            if version <= self.too_old or not self._hub.alive or loop.time() >= end:
                 return False
             self._asked.add(version)
             if self._flight is None or self._flight.done():
                 self._flight = asyncio.create_task(self._round())
-            await asyncio.wait({self._flight})
+            await asyncio.wait({self._flight}, timeout=end - loop.time())
         return True
 
     async def _round(self) -> None:
         await asyncio.sleep(GATHER)
         asked, self._asked = sorted(self._asked), set()
+        end = asyncio.get_running_loop().time() + DEADLINE
         for version in asked[:ROUNDS]:
-            if self._hub.window.covers(version) or await self._reached(version):
+            if self._hub.window.covers(version) or await self._reached(version, end):
                 return
             self.too_old = max(self.too_old, version)
         self.too_old = max(self.too_old, asked[-1])
 
-    async def _reached(self, version: int) -> bool:
+    async def _reached(self, version: int, end: float) -> bool:
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout_at(end):
                 return await self._lengthen(version)
         except (TimeoutError, ApiError, msgspec.DecodeError) as error:
             log.info("%r cannot be made longer to %d: %s", self._hub, version, type(error).__name__)

@@ -321,6 +321,17 @@ class Hub:
             audience.held.clear()
 
     async def _release(self, audience: Audience) -> None:
+        """Give what was held to its owner. Whatever goes wrong, nothing is held for ever."""
+        try:
+            await self._give_held(audience)
+        except Exception:
+            log.exception("%r: what was held is lost: its watchers list again", audience)
+            if audience.held:
+                audience.missed(audience.held[-1].version)
+                audience.held.clear()
+        audience.deliver()
+
+    async def _give_held(self, audience: Audience) -> None:
         while audience.held:
             heard = audience.held[0]
             owner, suspect = self.owner(heard), self.suspect(heard)
@@ -334,7 +345,6 @@ class Hub:
             audience.held.popleft()
             if owner is not None and owner[0] == audience.tenant:
                 audience.add(heard, owner[1])
-        audience.deliver()
 
     async def verdict(self, tenant: TenantId, name: VirtualName, host: HostName) -> Verdict:
         """Whether a namespace is the tenant's. Asked twice: a "no" may be from before the namespace was made."""

@@ -125,6 +125,10 @@ class NodeAudience(Audience):
     def refresh(self) -> None:
         """The same."""
 
+    def harmed(self, watcher: Watcher) -> None:
+        """All tenants are here, and each looks at events in its own way: it is that one's trouble."""
+        watcher.give_up()
+
     def _made(self, watcher: Watcher) -> Portion:
         assert isinstance(watcher, NodeWatcher)
         parts, size, place, last = list[bytes](), 0, watcher.cursor, 0
