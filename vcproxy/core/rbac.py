@@ -35,7 +35,7 @@ class User(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, cache_hash=True):
     """A PolicyRule."""
 
     verbs: tuple[str, ...]

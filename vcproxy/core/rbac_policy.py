@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 
 from vcproxy.core.rbac import MASTERS, Attributes, Object, Rule, User
+from vcproxy.core.rbac_aggregation import gathered
 from vcproxy.core.rbac_bindings import Binding, Bindings, Holder, Subject
-from vcproxy.core.rbac_roles import Role, gather
+from vcproxy.core.rbac_roles import Role
 
 ACCESS_KEPT: Final = 512
 """Pairs of user and namespace whose rules are kept ready, in each policy."""
@@ -105,20 +106,18 @@ class Policy:
         found = self.role(namespace, name)
         if found is None:
             return None
-        return found.rules if found.selectors is None else gather(name, found, self._cluster_roles())
+        return found.rules if found.selectors is None or namespace else self.gathered().get(name, ())
 
     def gathered(self) -> Mapping[str, tuple[Rule, ...]]:
         """The rules that each aggregated ClusterRole has gathered, by name."""
         if self._gathered is None:
-            roles = self._cluster_roles()
-            found = [(name, one) for name, one in roles if one.selectors is not None]
-            self._gathered = {name: gather(name, one, roles) for name, one in found}
+            self._gathered = gathered(self._cluster_roles())
         return self._gathered
 
-    def _cluster_roles(self) -> list[tuple[str, Role]]:
-        """All ClusterRoles by name, in order; one of the same name stands in the place of the base's."""
+    def _cluster_roles(self) -> dict[str, Role]:
+        """All ClusterRoles by name; one of the same name stands in the place of the base's."""
         own = {name: role for (space, name), role in self._roles.items() if not space}
-        return sorted(({**dict(self._base._cluster_roles()), **own} if self._base is not None else own).items())
+        return {**self._base._cluster_roles(), **own} if self._base is not None else own
 
     # Questions ---------------------------------------------------------------------------------------------------
 
