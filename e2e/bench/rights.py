@@ -18,6 +18,7 @@ from vcproxy.core.rbac_policy import Policy
 
 QUESTIONS: Final = 20_000
 TENANTS: Final = 1000
+RULES: Final = 20_000
 LIMIT: Final = 3.0
 """Microseconds that a question may cost."""
 Object = dict[str, Any]
@@ -26,8 +27,8 @@ Object = dict[str, Any]
 class Kept:
     """The policies of many tenants, without a host."""
 
-    def __init__(self, tenants: int, bindings: int) -> None:
-        documents = tuple(_documents(bindings))
+    def __init__(self, tenants: int, bindings: int, rules: int) -> None:
+        documents = (*_documents(bindings), *_own(rules))
         self._policies = {
             TenantId(f"t{number}"): Policy.of(documents if number == 0 else documents[:2], rbac_defaults.policy())
             for number in range(tenants)
@@ -58,6 +59,21 @@ def _documents(bindings: int) -> list[Object]:
         found.append({"kind": "Role", "metadata": metadata, "rules": [rule]})
         reference = {"apiGroup": GROUP, "kind": "Role", "name": metadata["name"]}
         found.append({"kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": [subject]})
+    return found
+
+
+def _own(rules: int) -> list[Object]:
+    """Roles of one namespace with a hundred rules each, all for the user who asks: one pod and one kind a rule."""
+    found: list[Object] = []
+    for number in range(rules // 100):
+        metadata = {"name": f"many{number}", "namespace": "n0"}
+        names = [f"{number}-{index}" for index in range(100)]
+        pods = [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": [one]} for one in names]
+        kinds = [{"verbs": ["get", "list"], "apiGroups": ["example.com"], "resources": [one]} for one in names]
+        found.append({"kind": "Role", "metadata": metadata, "rules": [*pods[:50], *kinds[50:]]})
+        reference = {"apiGroup": GROUP, "kind": "Role", "name": metadata["name"]}
+        subjects = [{"kind": "User", "name": "ann"}]
+        found.append({"kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": subjects})
     return found
 
 
@@ -101,18 +117,21 @@ def _changed(policies: Kept) -> float:
 
 
 def measure(stage: Stage | None, rounds: int) -> Group:
-    """One question of a user with few and many bindings in the tenant, among one and many tenants."""
-    rows, worst = [], 0.0
-    for tenants, bindings in ((1, 10), (1, 10_000), (TENANTS, 10)):
-        policies = Kept(tenants, bindings)
-        columns = {"asked before, us": _known, "new, us": _new, "first after a change, us": _changed}
+    """One question of a user with few and many bindings in the tenant, rules of its own, and other tenants."""
+    rows = []
+    columns = {"asked before, us": _known, "new, us": _new, "first after a change, us": _changed}
+    for tenants, bindings, rules in ((1, 10, 0), (1, 10_000, 0), (TENANTS, 10, 0), (1, 10, RULES)):
+        policies = Kept(tenants, bindings, rules)
         figures = {
             name: statistics.median(ask(policies) for _ in range(max(rounds, 3))) for name, ask in columns.items()
         }
-        worst = max(worst, figures["asked before, us"])
-        rows.append(Row(f"{tenants} tenants, {bindings} bindings in the one that asks", "vcproxy", figures))
-    verdict = Verdict("CPU of a question of rights", worst, LIMIT, " us")
-    return Group("rights", "a question of rights, in the process", rows, [verdict])
+        own = f", {rules} rules of who asks" if rules else ""
+        rows.append(Row(f"{tenants} tenants, {bindings} bindings in the one that asks{own}", "vcproxy", figures))
+    verdicts = [
+        Verdict(f"CPU of a question of rights, {kind}", max(row.figures[f"{kind}, us"] for row in rows), LIMIT, " us")
+        for kind in ("asked before", "new")
+    ]
+    return Group("rights", "a question of rights, in the process", rows, verdicts)
 
 
 if __name__ == "__main__":

@@ -150,3 +150,26 @@ def test_rights_of_roles_that_all_aggregate_each_other_are_found() -> None:
     found = policy(*roles, role("leaf", rule("get", "pods"), labels={"x": "y"}), bind("r7", USER))
     assert found.allows(ANN, pods("get"))
     assert len(found.gathered()["r9"]) == 1
+
+
+PLACES = st.sampled_from(["", "web", "db"])
+CHANGES = st.tuples(st.sampled_from(["role", "binding"]), PLACES, st.none() | st.sampled_from(["get", "list"]))
+
+
+@given(st.lists(CHANGES, max_size=12))
+def test_what_is_kept_ready_is_never_old(changes: list[Any]) -> None:
+    """Asked after each change: what was kept of the policy before counts only where nothing has changed."""
+    changed, last = Policy(), dict[tuple[str, str], dict[str, Any]]()
+    for what, space, verb in changes:
+        made = role("r", rule(verb or "", "pods"), space=space) if what == "role" else bind("r", USER, space=space)
+        if what == "binding" and verb == "list" and space:
+            made["roleRef"]["kind"] = "Role"
+        last.pop((what, space), None)
+        if verb is None:
+            changed = changed.remove(made["kind"], space, made["metadata"]["name"])
+        else:
+            last[what, space] = made
+            changed = changed.put(made)
+        whole = Policy.of(last.values())
+        for asked in (pods("get"), pods("list"), pods("get", "db"), pods("list", "")):
+            assert changed.allows(ANN, asked) is whole.allows(ANN, asked)

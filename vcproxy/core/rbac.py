@@ -28,7 +28,7 @@ class Attributes(msgspec.Struct, frozen=True):
     path: str = ""
 
 
-class User(msgspec.Struct, frozen=True):
+class User(msgspec.Struct, frozen=True, cache_hash=True):
     """Who asks. `groups` are all that count, `system:authenticated` among them where it shall."""
 
     name: str

@@ -1,16 +1,22 @@
 """RoleBindings and ClusterRoleBindings: who has which role, and where."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from vcproxy.core.rbac import Object, quoted
 
+Key = tuple[str, str]
+"""("User"|"Group", name) as requests have it."""
+Place = tuple[str, str]
+"""(namespace, name) of an object; the namespace is empty at cluster scope."""
+
 
 class Subject(msgspec.Struct, frozen=True):
-    """Whom a binding is for: `key` is ("User"|"Group", name) as requests have it, `shown` as reasons have it."""
+    """Whom a binding is for: `shown` is how reasons have it."""
 
-    key: tuple[str, str]
+    key: Key
     shown: str
 
 
@@ -44,6 +50,13 @@ class Binding(msgspec.Struct, frozen=True):
         kind, role = str(reference.get("kind")), str(reference.get("name"))
         return cls(namespace, str(metadata.get("name")), kind, role, subjects)
 
+    def positions(self) -> dict[Key, int]:
+        """Where among the subjects each of them stands first."""
+        found: dict[Key, int] = {}
+        for at, subject in enumerate(self.subjects):
+            found.setdefault(subject.key, at)
+        return found
+
     def describe(self, subject: Subject) -> str:
         """As the API server names the binding that allows something."""
         role = f"of {self.role_kind} {quoted(self.role)} to {subject.shown}"
@@ -62,40 +75,81 @@ def _subject(document: Object, namespace: str) -> Subject | None:
     return Subject(("User", f"system:serviceaccount:{space}:{name}"), f"{kind} {quoted(f'{name}/{space}')}")
 
 
-class Bindings:
-    """The bindings of one policy by (namespace, name), and by whom they are for."""
+T = TypeVar("T")
+_Bound = Mapping[str, Mapping[Key, Mapping[str, tuple[Binding, int]]]]
+"""Bindings by namespace, by whom they are for, and by name, each with where its subject stands."""
 
-    def __init__(self) -> None:
-        self._named: dict[tuple[str, str], Binding] = {}
-        self._bound: dict[tuple[str, tuple[str, str]], list[Binding]] | None = None
+
+class Bindings:
+    """The bindings of one policy by (namespace, name), and by whom they are for. Never changed."""
+
+    def __init__(self, named: Mapping[Place, Binding], bound: _Bound | None = None) -> None:
+        self._named = named
+        self._index = bound
 
     def __iter__(self) -> Iterator[Binding]:
         return iter(self._named.values())
 
-    def copy(self) -> "Bindings":
-        """The same bindings, to be changed apart; what is found of them is shared until one is."""
-        made = Bindings()
-        made._named, made._bound = dict(self._named), self._bound
-        return made
+    def changed(self, changes: Mapping[Place, Binding | None]) -> "Bindings":
+        """With some put where others may stand, or with nothing in their place (None)."""
+        named = replaced(self._named, changes)
+        if self._index is None:
+            return Bindings(named)
+        pairs = ((self._named.get(place), after) for place, after in changes.items())
+        return Bindings(named, _changed(self._index, pairs))
 
-    def put(self, key: tuple[str, str], binding: Binding | None) -> None:
-        """Put a binding or nothing where another may stand; the index, which copies have too, is made anew."""
-        old = self._named.pop(key, None)
-        if binding is not None:
-            self._named[key] = binding
-        if self._bound is None:
+    def of(self, namespace: str, keys: Mapping[Key, None]) -> Iterator[tuple[Binding, int]]:
+        """Those of a namespace (empty: ClusterRoleBindings) for any of these, each with where its subject stands."""
+        bound = self._all().get(namespace)
+        if not bound:
             return
-        self._bound = dict(self._bound)
-        for one in {subject.key for each in (old, binding) if each is not None for subject in each.subjects}:
-            others = [each for each in self._bound.get((key[0], one), ()) if each is not old]
-            new = [binding] if binding is not None and any(one == subject.key for subject in binding.subjects) else []
-            self._bound[key[0], one] = others + new
+        few, many = (keys, bound) if len(keys) < len(bound) else (bound, keys)
+        for key in few:
+            if key in many:
+                yield from bound[key].values()
 
-    def of(self, namespace: str, key: tuple[str, str]) -> Sequence[Binding]:
-        """Those of a namespace (empty: ClusterRoleBindings) for a subject, by its key."""
-        if self._bound is None:
-            self._bound = {}
-            for binding in self._named.values():
-                for one in {subject.key for subject in binding.subjects}:
-                    self._bound.setdefault((binding.namespace, one), []).append(binding)
-        return self._bound.get((namespace, key), ())
+    def bind_in(self, namespace: str) -> bool:
+        """Whether there are any in a namespace."""
+        return namespace in self._all()
+
+    def _all(self) -> _Bound:
+        if self._index is None:
+            self._index = _changed({}, ((None, one) for one in self._named.values()))
+        return self._index
+
+
+def replaced(known: Mapping[Place, T], changes: Mapping[Place, T | None]) -> dict[Place, T]:
+    """A copy with some in the place of others, or with nothing there (None)."""
+    made = dict(known)
+    for place, one in changes.items():
+        if one is None:
+            made.pop(place, None)
+        else:
+            made[place] = one
+    return made
+
+
+def _changed(bound: _Bound, pairs: Iterable[tuple[Binding | None, Binding | None]]) -> _Bound:
+    """An index with the second of each pair in the place of the first; what is not touched is shared."""
+    made = {**bound}
+    own: dict[tuple[str, Key], dict[str, tuple[Binding, int]]] = {}
+    spaces: dict[str, dict[Key, Mapping[str, tuple[Binding, int]]]] = {}
+
+    def place(space: str, key: Key) -> dict[str, tuple[Binding, int]]:
+        if (space, key) not in own:
+            if space not in spaces:
+                made[space] = spaces[space] = {**made.get(space, {})}
+            spaces[space][key] = own[space, key] = {**spaces[space].get(key, {})}
+        return own[space, key]
+
+    for before, after in pairs:
+        if before is not None:
+            for key in before.positions():
+                place(before.namespace, key).pop(before.name, None)
+        if after is not None:
+            for key, at in after.positions().items():
+                place(after.namespace, key)[after.name] = after, at
+    for (space, key), found in own.items():
+        if not found:
+            del spaces[space][key]
+    return {space: found for space, found in made.items() if found}

@@ -1,23 +1,26 @@
 """A policy: what roles and bindings of a tenant, and those that every cluster has, let somebody do.
 
-A Policy never changes: a change makes another, which takes over all that it can. What is asked for once is remembered
-in it, within a bound.
+A Policy never changes: a change makes another, which takes over all that it can. What is asked for is put in order once
+and kept ready (core/rbac_index.py), in one place for all policies on the same base and within its bound.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Final
 
 import msgspec
 
 from vcproxy.core.rbac import MASTERS, Attributes, Object, Rule, User
 from vcproxy.core.rbac_aggregation import gathered
-from vcproxy.core.rbac_bindings import Binding, Bindings, Holder, Subject
+from vcproxy.core.rbac_bindings import Binding, Bindings, Holder, Key, Place, Subject, replaced
+from vcproxy.core.rbac_index import RuleIndex
+from vcproxy.core.rbac_ready import Ready
 from vcproxy.core.rbac_roles import Role
 
-ACCESS_KEPT: Final = 512
-"""Pairs of user and namespace whose rules are kept ready, in each policy."""
-ANSWERS_KEPT: Final = 2048
-"""Answers that are kept for each such pair."""
+Identity = tuple[str, str, str]
+"""(kind, namespace, name); the namespace of cluster-scoped objects is empty."""
+_serials: Final = count()
+_NOTHING: Final = RuleIndex(())
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -27,21 +30,15 @@ class Decision(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class _Access:
-    """What one user may do in one namespace, or at cluster scope; answers are remembered."""
+def parsed(document: Object) -> Role | Binding:
+    """What of a Role, ClusterRole, RoleBinding or ClusterRoleBinding counts."""
+    return Binding.of(document) if str(document.get("kind")).endswith("Binding") else Role.of(document)
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
-        self.rules = rules
-        self._answers: dict[tuple[str, ...], bool] = {}
 
-    def allows(self, asked: Attributes) -> bool:
-        key = (asked.verb, asked.group, asked.resource, asked.subresource, asked.name, asked.path)
-        known = self._answers.get(key)
-        if known is None:
-            if len(self._answers) >= ANSWERS_KEPT:
-                self._answers.clear()
-            known = self._answers[key] = any(rule.allows(asked) for rule in self.rules)
-        return known
+def identity(document: Object) -> Identity:
+    """Which object it is."""
+    metadata = document.get("metadata") or {}
+    return str(document.get("kind")), str(metadata.get("namespace") or ""), str(metadata.get("name"))
 
 
 class Policy:
@@ -49,50 +46,50 @@ class Policy:
 
     def __init__(self, base: "Policy | None" = None) -> None:
         self._base = base
-        self._roles: dict[tuple[str, str], Role] = {}
-        self._bindings = Bindings()
-        self._access: dict[tuple[str, tuple[str, ...], str], _Access] = {}
-        self._gathered: dict[str, tuple[Rule, ...]] | None = None
+        self._roles: Mapping[Place, Role] = {}
+        self._bindings = Bindings({})
+        self._ready: Ready = base._ready if base is not None else Ready()
+        self._serial = next(_serials)
+        self._gathered: Mapping[str, tuple[Rule, ...]] | None = None
 
     @classmethod
     def of(cls, documents: Iterable[Object], base: "Policy | None" = None) -> "Policy":
         """A policy of many objects."""
-        made = cls(base)
-        for document in documents:
-            made._put(document)
+        return cls(base).changed({identity(one): parsed(one) for one in documents})
+
+    def changed(self, changes: Mapping[Identity, Role | Binding | None]) -> "Policy":
+        """A policy with objects added or replaced, or with none in their place (None). It takes this one's place."""
+        made = Policy(self._base)
+        made._roles, made._bindings, made._gathered = self._roles, self._bindings, self._gathered
+        roles = {(space, name): one for (kind, space, name), one in changes.items() if _is_role(kind)}
+        if roles:
+            made._roles = replaced(self._roles, {p: one if isinstance(one, Role) else None for p, one in roles.items()})
+        bindings = {(space, name): one for (kind, space, name), one in changes.items() if not _is_role(kind)}
+        if bindings:
+            found = {p: one if isinstance(one, Binding) else None for p, one in bindings.items()}
+            made._bindings = self._bindings.changed(found)
+        if all(space for space, _ in roles):
+            touched = {space for _, space, _ in changes}
+            self._ready.hand_on(self._serial, made._serial, lambda held: held[1] not in touched)
+        else:
+            made._gathered = None
+            self._ready.forget(self._serial)
         return made
 
     def put(self, document: Object) -> "Policy":
         """A policy with one object (Role, ClusterRole, RoleBinding, ClusterRoleBinding) added or replaced."""
-        made = self._copy()
-        made._put(document)
-        return made
+        return self.changed({identity(document): parsed(document)})
 
     def remove(self, kind: str, namespace: str, name: str) -> "Policy":
         """A policy without one object."""
-        made = self._copy()
-        if kind.endswith("Binding"):
-            made._bindings.put((namespace, name), None)
-        else:
-            made._roles.pop((namespace, name), None)
-        return made
+        return self.changed({(kind, namespace, name): None})
 
     def based_on(self, base: "Policy") -> "Policy":
         """The same roles and bindings on top of others."""
-        return self._copy(base)
-
-    def _copy(self, base: "Policy | None" = None) -> "Policy":
-        made = Policy(base or self._base)
-        made._roles, made._bindings = dict(self._roles), self._bindings.copy()
+        made = Policy(base)
+        made._roles, made._bindings = self._roles, self._bindings
+        self._ready.forget(self._serial)
         return made
-
-    def _put(self, document: Object) -> None:
-        metadata = document.get("metadata") or {}
-        key = str(metadata.get("namespace") or ""), str(metadata.get("name"))
-        if str(document.get("kind")).endswith("Binding"):
-            self._bindings.put(key, Binding.of(document))
-        else:
-            self._roles[key] = Role.of(document)
 
     # Roles -------------------------------------------------------------------------------------------------------
 
@@ -123,45 +120,58 @@ class Policy:
 
     def allows(self, user: User, asked: Attributes) -> bool:
         """Whether a user may do something. Members of `system:masters` may do everything."""
-        return MASTERS in user.groups or self._for(user, asked.namespace if asked.resource else "").allows(asked)
+        if MASTERS in user.groups:
+            return True
+        space = asked.namespace if asked.resource else ""
+        return (bool(space) and self._held(user, space).allows(asked)) or self._held(user, "").allows(asked)
 
     def decide(self, user: User, asked: Attributes) -> Decision:
         """The same with the API server's reason."""
         if MASTERS in user.groups:
             return Decision(allowed=True)
-        for binding, subject in self._bindings_of(user, asked.namespace if asked.resource else ""):
-            rules = self._bound_rules(binding)
-            if any(rule.allows(asked) for rule in rules):
-                return Decision(True, f"RBAC: allowed by {binding.describe(subject)}")
+        if not self.allows(user, asked):
+            return Decision(allowed=False)
+        for space in _scopes(asked.namespace if asked.resource else ""):
+            for binding, subject in self._bindings_of(user, space):
+                if any(rule.allows(asked) for rule in self._bound_rules(binding)):
+                    return Decision(True, f"RBAC: allowed by {binding.describe(subject)}")
         return Decision(allowed=False)
 
     def rules_for(self, user: User, namespace: str) -> tuple[Rule, ...]:
         """All rules that count for a user in a namespace, those of cluster scope first."""
-        return self._for(user, namespace).rules
+        return tuple(dict.fromkeys(rule for index in self.held(user, namespace) for rule in index.rules))
 
-    def _for(self, user: User, namespace: str) -> _Access:
-        key = user.name, user.groups, namespace
-        found = self._access.get(key)
+    def held(self, user: User, namespace: str) -> tuple[RuleIndex, ...]:
+        """The same, as what is asked: of cluster scope first, then of the namespace."""
+        return tuple(self._held(user, space) for space in _scopes(namespace))
+
+    def _held(self, user: User, space: str) -> RuleIndex:
+        """What bindings of one namespace, or of cluster scope, let a user do."""
+        if space and not self._binds_in(space):
+            return _NOTHING  # who asks chooses the name: nothing is kept for it
+        key = user, space
+        found = self._ready.get(self._serial, key)
         if found is None:
-            if len(self._access) >= ACCESS_KEPT:
-                self._access.clear()
-            rules = (rule for binding, _ in self._bindings_of(user, namespace) for rule in self._bound_rules(binding))
-            found = self._access[key] = _Access(tuple(dict.fromkeys(rules)))
+            rules = (rule for binding, _ in self._bindings_of(user, space) for rule in self._bound_rules(binding))
+            found = RuleIndex(dict.fromkeys(rules))
+            self._ready.keep(self._serial, key, found, len(user.name) + sum(map(len, user.groups)) + len(space))
         return found
 
-    def _bindings_of(self, user: User, namespace: str) -> Iterator[tuple[Binding, Subject]]:
-        """The bindings that are for a user, each with the subject that it is by; those of cluster scope first."""
-        keys = [("User", user.name), *(("Group", group) for group in user.groups)]
-        for space in dict.fromkeys(("", namespace)):
-            found = {}
-            for key in keys:
-                for binding in self._all_of(space, key):
-                    found[binding.name] = binding, next(one for one in binding.subjects if one.key in keys)
-            yield from (found[name] for name in sorted(found))
+    def _bindings_of(self, user: User, space: str) -> Iterator[tuple[Binding, Subject]]:
+        """The bindings of a scope that are for a user, by name, each with the first subject that is the user."""
+        keys = dict.fromkeys((("User", user.name), *(("Group", group) for group in user.groups)))
+        found: dict[str, tuple[Binding, int]] = {}
+        for binding, at in self._all_of(space, keys):
+            known = found.get(binding.name)
+            if known is None or known[0] is not binding or at < known[1]:
+                found[binding.name] = binding, at
+        for name in sorted(found):
+            binding, at = found[name]
+            yield binding, binding.subjects[at]
 
     def holders(self, asked: Attributes) -> list[Holder]:
         """All whom a binding lets do something, in order: who that is besides `system:masters`."""
-        spaces = ("", asked.namespace) if asked.resource else ("",)
+        spaces = _scopes(asked.namespace if asked.resource else "")
         return sorted(
             Holder(*subject.key, binding.namespace, binding.name, binding.role_kind, binding.role)
             for binding in self._all_bindings()
@@ -169,15 +179,27 @@ class Policy:
             for subject in dict.fromkeys(binding.subjects)
         )
 
+    def _binds_in(self, space: str) -> bool:
+        return self._bindings.bind_in(space) or (self._base is not None and self._base._binds_in(space))
+
     def _all_bindings(self) -> Iterator[Binding]:
         yield from self._bindings
         if self._base is not None:
             yield from self._base._all_bindings()
 
-    def _all_of(self, namespace: str, key: tuple[str, str]) -> Sequence[Binding]:
-        own = self._bindings.of(namespace, key)
-        return own if self._base is None else (*own, *self._base._all_of(namespace, key))
+    def _all_of(self, space: str, keys: Mapping[Key, None]) -> Iterator[tuple[Binding, int]]:
+        if self._base is not None:
+            yield from self._base._all_of(space, keys)
+        yield from self._bindings.of(space, keys)
 
     def _bound_rules(self, binding: Binding) -> tuple[Rule, ...]:
         space = binding.namespace if binding.role_kind == "Role" else ""
         return self.rules_of(space, binding.role) or ()
+
+
+def _scopes(namespace: str) -> tuple[str, ...]:
+    return ("", namespace) if namespace else ("",)
+
+
+def _is_role(kind: str) -> bool:
+    return not kind.endswith("Binding")
