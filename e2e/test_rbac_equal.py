@@ -268,6 +268,6 @@ def write(plain: Plain, policy: Policy, maker: Maker, seed: int) -> int:
 def judged(policy: Policy, user: User, document: dict[str, Any]) -> tuple[str | None, str]:
     """Why a user may not write an object, and what is not there."""
     try:
-        return escalation.refusal(policy, user, document, None), ""
+        return escalation.refusal(policy, user, document, None, ""), ""
     except ApiError as error:
         return None, error.status.message

@@ -202,3 +202,21 @@ async def test_a_watch_of_cluster_roles_goes_on_when_one_comes_that_none_gathers
     changing = {"kind": "ClusterRole", "metadata": {"name": "whole"}, "aggregationRule": gathering}
     world = World(Answer(200, chunks=[event("ADDED", part({}))]), refusal(410, "Expired", "too old"))
     assert await watched(world, changing=changing) == [("ADDED", "part")]
+
+
+async def test_the_right_to_escalate_one_role_counts_where_the_url_names_it() -> None:
+    """A POST names nothing: there the API server asks for the right to escalate any role."""
+    absent = refusal(404, "NotFound", 'roles.shadow.vcproxy.io "r" not found')
+    world = World(absent, Answer(201, stored("Role", "r", rules=RULES)))
+    writing = {"apiGroups": [GROUP], "resources": ["roles"], "verbs": ["create", "update"]}
+    escalating = {"apiGroups": [GROUP], "resources": ["roles"], "resourceNames": ["r"], "verbs": ["escalate"]}
+    writer = {"kind": "ClusterRole", "metadata": {"name": "writer"}, "rules": [writing, escalating]}
+    world.policies.learn(ACME, writer)
+    reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": "writer"}
+    subjects = [{"apiGroup": GROUP, "kind": "User", "name": "bob"}]
+    bound = {"kind": "ClusterRoleBinding", "metadata": {"name": "b"}, "roleRef": reference, "subjects": subjects}
+    world.policies.learn(ACME, bound)
+    code, found = await world.ask("POST", ROLES, role(rules=RULES), Impersonate_User="bob")
+    assert (code, "not currently held" in found["message"], world.host.asked) == (403, True, [])
+    code, _ = await world.ask("PUT", f"{ROLES}/r", role(rules=RULES), Impersonate_User="bob")
+    assert code == 201

@@ -85,11 +85,14 @@ class CallerRights:
         rules = self.policy.rules_of("", str(document["metadata"].get("name"))) or ()
         return {**document, "rules": [rule.document() for rule in rules] or None}
 
-    def refusal(self, document: Object, old: Object | None) -> str | None:
-        """Why the caller may not write an object, None if it may. Raises ApiError 404 for an absent role."""
+    def refusal(self, document: Object, old: Object | None, name: str) -> str | None:
+        """Why the caller may not write an object, None if it may; `name` is the URL's, empty for a POST.
+
+        Raises ApiError 404 for an absent role.
+        """
         if grants.reserved(document):
             return f"names that begin with {grants.PREFIX} are those of what the provider of this cluster grants"
-        return escalation.refusal(self.policy, self.user, document, old)
+        return escalation.refusal(self.policy, self.user, document, old, name)
 
     def learn(self, document: Object) -> None:
         self._policies.learn(self._caller.tenant, document)

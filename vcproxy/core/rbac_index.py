@@ -20,14 +20,38 @@ _Names = set[str] | frozenset[str] | None
 """The names that count; None where any does."""
 
 
+def pairs(rule: Rule) -> int:
+    """How many pairs of verb, group, resource and, where it has some, name there are in a rule."""
+    return len(rule.groups) * len(rule.resources) * len(rule.verbs) * max(1, len(rule.names))
+
+
+class Wide:
+    """A rule of many pairs."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.verbs, self.groups = frozenset(rule.verbs), frozenset(rule.groups)
+        self.resources, self.names = frozenset(rule.resources), frozenset(rule.names)
+
+    def has(self, verb: str, group: str, name: str | None) -> bool:
+        """Whether it holds these with a resource that it names."""
+        return _has(self.verbs, verb) and _has(self.groups, group) and (not self.names or name in self.names)
+
+    def has_all(self, other: "Wide") -> bool:
+        """Whether each pair of another rule is one of this one, whose `*/scale` and the like are not looked for."""
+        verbs = ALL in self.verbs or other.verbs <= self.verbs
+        groups = ALL in self.groups or other.groups <= self.groups
+        names = not self.names or (bool(other.names) and other.names <= self.names)
+        return verbs and groups and names and (ALL in self.resources or other.resources <= self.resources)
+
+
 class RuleIndex:
-    """What a list of rules allows. `size` is about how many bytes it takes."""
+    """What a list of rules allows. `size` is about how many bytes it takes, `steps` how many look-ups a question."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
         self.size = ENTRY_BYTES
         self._table: dict[tuple[str, str], dict[str, _Names]] = {}
-        self._wide: dict[str, list[_Wide]] = {}
+        self._wide: dict[str, list[Wide]] = {}
         self._urls: dict[str, _Urls] = {}
         self._wide_urls: list[tuple[frozenset[str], _Urls]] = []
         urls: dict[str, list[str]] = {}
@@ -35,6 +59,7 @@ class RuleIndex:
             self._add(rule)
             self._add_urls(rule, urls)
         self._urls = {verb: _Urls(found) for verb, found in urls.items()}
+        self.steps = 1 + (max(map(len, self._wide.values()), default=0) + len(self._wide_urls)) // 4
 
     def allows(self, asked: Attributes) -> bool:
         """Whether a rule allows what is asked (rbac.RuleAllows)."""
@@ -69,11 +94,11 @@ class RuleIndex:
         return any(_has(verbs, verb) and urls.cover(path) for verbs, urls in self._wide_urls)
 
     def _add(self, rule: Rule) -> None:
-        pairs = len(rule.groups) * len(rule.resources) * len(rule.verbs) * max(1, len(rule.names))
-        if pairs > NARROW:
+        number = pairs(rule)
+        if number > NARROW:
             self._add_wide(rule)
             return
-        self.size += ENTRY_BYTES * pairs
+        self.size += ENTRY_BYTES * number
         names = frozenset(rule.names) or None
         for pair in product(rule.groups, rule.resources):
             verbs = self._table.setdefault(pair, {})
@@ -82,7 +107,7 @@ class RuleIndex:
 
     def _add_wide(self, rule: Rule) -> None:
         self.size += ENTRY_BYTES * (len(rule.groups) + len(rule.resources) + len(rule.verbs) + len(rule.names))
-        wide = _Wide(rule)
+        wide = Wide(rule)
         for word in wide.resources:
             self._wide.setdefault(word, []).append(wide)
 
@@ -97,28 +122,9 @@ class RuleIndex:
         for verb in rule.verbs:
             urls.setdefault(verb, []).extend(rule.urls)
 
-    def wide(self, resource: str) -> Sequence["_Wide"]:
-        """The rules of many pairs that name a resource."""
-        return self._wide.get(resource, ())
-
-
-class _Wide:
-    """A rule of many pairs."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.verbs, self.groups = frozenset(rule.verbs), frozenset(rule.groups)
-        self.resources, self.names = frozenset(rule.resources), frozenset(rule.names)
-
-    def has(self, verb: str, group: str, name: str | None) -> bool:
-        """Whether it holds these with a resource that it names."""
-        return _has(self.verbs, verb) and _has(self.groups, group) and (not self.names or name in self.names)
-
-    def has_all(self, other: "_Wide") -> bool:
-        """Whether each pair of another rule is one of this one; wildcards of resources are not looked for."""
-        verbs = ALL in self.verbs or other.verbs <= self.verbs
-        groups = ALL in self.groups or other.groups <= self.groups
-        names = not self.names or (bool(other.names) and other.names <= self.names)
-        return verbs and groups and names and other.resources <= self.resources
+    def wide(self, resource: str) -> Sequence[Wide]:
+        """The rules of many pairs that name a resource, or all."""
+        return [*self._wide.get(resource, ()), *(self._wide.get(ALL, ()) if resource != ALL else ())]
 
 
 class _Urls:

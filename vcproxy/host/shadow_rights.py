@@ -25,8 +25,11 @@ class Rights(Protocol):
         """What of a kind is made of other things, as it is now, by name: another value once a list shows another."""
         ...
 
-    def refusal(self, document: Object, old: Object | None) -> str | None:
-        """Why the caller may not write an object, None if it may (RBAC: no one grants what they do not hold)."""
+    def refusal(self, document: Object, old: Object | None, name: str) -> str | None:
+        """Why the caller may not write an object, None if it may (RBAC: no one grants what they do not hold).
+
+        `old` is what stands there now, `name` that of the URL: empty for a POST.
+        """
         ...
 
     def learn(self, document: Object) -> None:
@@ -40,7 +43,7 @@ class Rights(Protocol):
 
 def judge(rights: Rights, wanted: Shadow, document: Object, old: Object | None) -> None:
     """Raises ApiError 403 where the caller would grant what it does not hold."""
-    words = rights.refusal(document, old)
+    words = rights.refusal(document, old, "" if wanted.verb == "create" else wanted.name)
     if words is not None:
         row, name = wanted.row, str(printers.metadata(document).get("name") or wanted.name)
         subject = f'{status.qualified(row.group, row.resource)} "{name}"'
