@@ -5,6 +5,7 @@ from typing import Any
 from vcproxy.core import rbac_defaults
 from vcproxy.core.names import TenantId
 from vcproxy.core.rbac_policy import Policy
+from vcproxy.core.rbac_words import WORDS, Room
 
 
 class KeptPolicies:
@@ -18,6 +19,9 @@ class KeptPolicies:
 
     def granted(self, tenant: TenantId) -> tuple[dict[str, Any], ...]:
         return ()
+
+    def room(self, tenant: TenantId) -> Room:
+        return Room(0, WORDS)
 
     def learn(self, tenant: TenantId, document: dict[str, Any]) -> None:
         self._policies[tenant] = self.policy(tenant).put(document)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.flow.scripted import ACME, Answer, World, refusal
 from vcproxy.core.rbac import GROUP
+from vcproxy.core.rbac_words import Room
 
 HOST = "/apis/shadow.vcproxy.io/v1/namespaces"
 ROLES = f"/apis/{GROUP}/v1/namespaces/web/roles"
@@ -220,3 +221,13 @@ async def test_the_right_to_escalate_one_role_counts_where_the_url_names_it() ->
     assert (code, "not currently held" in found["message"], world.host.asked) == (403, True, [])
     code, _ = await world.ask("PUT", f"{ROLES}/r", role(rules=RULES), Impersonate_User="bob")
     assert code == 201
+
+
+async def test_a_role_that_a_cluster_has_no_room_for_is_refused_and_does_not_reach_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    monkeypatch.setattr(world.policies, "room", lambda _: Room(10, 12))
+    code, found = await world.ask("POST", ROLES, role(rules=RULES))
+    assert (code, found["reason"], world.host.asked) == (403, "Forbidden", [])
+    assert f'roles.{GROUP} "r" is forbidden: exceeded quota' in found["message"]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.shell.fakehost import Scripted, json_answer
 from vcproxy.core.grants import Grant
 from vcproxy.core.names import TenantId
@@ -98,3 +100,46 @@ async def test_rights_are_read_from_the_host_for_one_namespace() -> None:
         "/apis/shadow.vcproxy.io/v1/namespaces/acme-web/rolebindings",
         "/apis/shadow.vcproxy.io/v1/namespaces/acme-vcproxy/clusterrolebindings",
     ]
+
+
+def test_many_changes_in_a_row_make_one_policy_when_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event copied all roles and bindings: a start with 10,000 of them took time by their square."""
+    told, made, changed = Told(), [], Policy.changed
+    monkeypatch.setattr(Policy, "changed", lambda *given: made.append(1) or changed(*given))  # type: ignore[func-returns-value]
+    told.tell(*many(5_000))
+    assert told.rights.policy(ACME).allows(User("ann", ()), ASKED)
+    assert told.rights.policy(ACME) is told.rights.policy(ACME)
+    assert made == [1]
+
+
+def many(number: int) -> list[Event]:
+    """Pairs of a role and its binding."""
+    found = []
+    for index in range(number):
+        for event in events(ACME):
+            metadata = event.object["metadata"] | {"name": f"r{index}", "uid": f"{event.object['kind']} {index}"}
+            body = event.object | {"metadata": metadata}
+            if "roleRef" in body:
+                body["roleRef"] = {**body["roleRef"], "name": f"r{index}"}
+            found.append(Event("ADDED", body))
+    return found
+
+
+def test_the_words_of_a_tenants_roles_and_bindings_are_counted() -> None:
+    told = Told()
+    told.tell(*events(ACME))
+    assert told.rights.room(ACME).held == (1 + 3) + (1 + 3 + 1)
+    told.tell(bigger("MODIFIED"))
+    assert (told.rights.room(ACME).held, told.rights.room(GLOBEX).held) == (12, 0)
+    told.tell(bigger("DELETED"))
+    assert told.rights.room(ACME).held == 5
+    told.tell(events(ACME, "DELETED")[1])
+    assert told.rights.room(ACME).held == 0
+    assert not told.rights._known
+
+
+def bigger(type: str) -> Event:
+    """The role with one rule more."""
+    role = events(ACME)[0].object
+    metadata = role["metadata"] | {"resourceVersion": "8"}
+    return Event(type, role | {"metadata": metadata, "rules": [*role["rules"], *role["rules"]]})

@@ -12,7 +12,8 @@ from vcproxy.core.caller import Caller, all_groups
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId
 from vcproxy.core.rbac import Attributes, User
-from vcproxy.core.rbac_policy import Policy
+from vcproxy.core.rbac_policy import Policy, parsed
+from vcproxy.core.rbac_words import Room, excess
 
 Object = dict[str, Any]
 
@@ -24,6 +25,10 @@ class Policies(Protocol):
 
     def granted(self, tenant: TenantId) -> Sequence[Object]:
         """The bindings of what the provider grants people of a tenant."""
+        ...
+
+    def room(self, tenant: TenantId) -> Room:
+        """How many words the roles and bindings of a tenant have, and may have."""
         ...
 
     def learn(self, tenant: TenantId, document: Object) -> None: ...
@@ -92,7 +97,10 @@ class CallerRights:
         """
         if grants.reserved(document):
             return f"names that begin with {grants.PREFIX} are those of what the provider of this cluster grants"
-        return escalation.refusal(self.policy, self.user, document, old, name)
+        if refused := escalation.refusal(self.policy, self.user, document, old, name):
+            return refused
+        room = self._policies.room(self._caller.tenant)
+        return excess(room, parsed(document), parsed(old) if old is not None else None)
 
     def learn(self, document: Object) -> None:
         self._policies.learn(self._caller.tenant, document)

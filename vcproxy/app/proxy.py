@@ -77,7 +77,7 @@ class Proxy:
                 tenant, found.grants if found else (), found.resource_version if found else ""
             ),
         )
-        self._rights = Rights(self._upstream, rbac_defaults.policy())
+        self._rights = Rights(self._upstream, rbac_defaults.policy(), config.limits.rights)
         self._registry.keep(self._rights.reflectors)
         self._host_ca = ""
         ca_path = path_of("v1", "configmaps", INSTALLATION)

@@ -74,6 +74,7 @@ class LimitConfig(msgspec.Struct, frozen=True):
     host_connections: int
     tenant_host_connections: int
     definitions: int
+    rights: int
     host_timeout: float
     keep_alive: float
     drain: float

@@ -26,6 +26,7 @@ from vcproxy.config.values import (
     url,
 )
 from vcproxy.core import exports
+from vcproxy.core.rbac_words import WORDS
 
 API_VERSION: Final = "config.vcproxy.io/v1alpha1"
 KIND: Final = "Configuration"
@@ -106,6 +107,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "limits.tenantHostConnections", count, 1024, "connections per tenant", "one tenant cannot take all; then 429"
     ),
     Setting("limits.definitions", count, 100, "definitions per tenant", "each kind costs the host some 1 MB of memory"),
+    Setting(
+        "limits.rights",
+        count,
+        WORDS,
+        "words per tenant",
+        "of its roles and bindings, each some 100 bytes; 64 characters are a word",
+    ),
     Setting("limits.hostTimeout", duration, "30s", "duration", "to the head of the host's answer; then 504"),
     Setting(
         "limits.keepAlive", duration, "75s", "duration", "idle connections of clients; below the 90 s of client-go"

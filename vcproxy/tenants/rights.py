@@ -4,6 +4,7 @@ A change counts when its event comes, within a second; for whoever wrote it thro
 answer of the host is learned before it is sent on. An event that is older than what is known changes nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -15,7 +16,10 @@ from vcproxy.core.grants import Grant
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.kinds import TABLE, Kind
 from vcproxy.core.names import SYSTEM_NAMESPACE, TenantId, VirtualName, tenant_id, up
-from vcproxy.core.rbac_policy import Policy
+from vcproxy.core.rbac_bindings import Binding
+from vcproxy.core.rbac_policy import Identity, Policy, identity, parsed
+from vcproxy.core.rbac_roles import Role
+from vcproxy.core.rbac_words import WORDS, Room, words
 from vcproxy.core.scope import Scope
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
@@ -25,9 +29,6 @@ RBAC: Final = "rbac.authorization.k8s.io"
 RESOURCES: Final = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 GONE_LIMIT: Final = 4096
 """Deleted objects that are remembered, so that no late event brings one back."""
-
-Identity = tuple[str, str, str]
-"""(kind, namespace, name), as the tenant has them; the namespace of cluster-scoped objects is empty."""
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -39,16 +40,37 @@ class _Stored(msgspec.Struct, frozen=True):
     document: Object
 
 
-class Rights:
-    """Policies by tenant, each on top of `base`. `policy` is a look-up; its reflectors keep it."""
+class _Known(msgspec.Struct, frozen=True):
+    """What was last heard of an object; `words` is how much it is."""
 
-    def __init__(self, upstream: Upstream, base: Policy, timing: Timing = Timing()) -> None:  # noqa: B008 - frozen
+    uid: str
+    version: int
+    words: int
+
+
+class Rights:
+    """Policies by tenant, each on top of `base`. `policy` is a look-up; its reflectors keep it.
+
+    What changes waits until somebody asks: many changes in a row, as at a start, make one new policy and not one each.
+    `limit` is how many words (core/rbac_words.py) a tenant's own roles and bindings may have.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        base: Policy,
+        limit: int = WORDS,
+        timing: Timing = Timing(),  # noqa: B008 - frozen
+    ) -> None:
         self._base = base
+        self._limit = limit
         self._none = Policy(base)
         self._granted: dict[TenantId, tuple[Object, ...]] = {}
         self._bases: dict[TenantId, Policy] = {}
         self._policies: dict[TenantId, Policy] = {}
-        self._versions: dict[TenantId, dict[Identity, tuple[str, int]]] = {}
+        self._changes: dict[TenantId, dict[Identity, Role | Binding | None]] = {}
+        self._known: dict[TenantId, dict[Identity, _Known]] = {}
+        self._words: Counter[TenantId] = Counter()
         self._gone: dict[str, None] = {}
         self._mirrors = [self._mirror(upstream, TABLE[RBAC, resource], timing) for resource in RESOURCES]
 
@@ -59,11 +81,18 @@ class Rights:
 
     def policy(self, tenant: TenantId) -> Policy:
         """A tenant's rules as they are now; without any of its own, those that it was given."""
+        changes = self._changes.pop(tenant, None)
+        if changes is not None:
+            self._policies[tenant] = self._own(tenant).changed(changes)
         return self._policies.get(tenant) or self._bases.get(tenant) or self._none
 
     def granted(self, tenant: TenantId) -> Sequence[Object]:
         """The bindings of what a tenant was granted."""
         return self._granted.get(tenant, ())
+
+    def room(self, tenant: TenantId) -> Room:
+        """How many words the roles and bindings of a tenant have, and may have."""
+        return Room(self._words[tenant], self._limit)
 
     def grant(self, tenant: TenantId, granted: Iterable[Grant], version: str) -> None:
         """What the people of a tenant are granted from now on; `version` is the Tenant's resourceVersion."""
@@ -81,27 +110,30 @@ class Rights:
 
     def learn(self, tenant: TenantId, document: Object) -> None:
         """Take up an object as the host answered a write with it, in the tenant's names."""
-        metadata = document["metadata"]
-        identity, uid, version = _identity(document), str(metadata.get("uid")), _version(metadata)
-        known = self._versions.setdefault(tenant, {}).get(identity)
-        if uid in self._gone or (known is not None and known[0] == uid and known[1] >= version):
+        metadata, named, one = document["metadata"], identity(document), parsed(document)
+        new = _Known(str(metadata.get("uid")), _version(metadata), words(one))
+        known = self._known.get(tenant, {}).get(named)
+        if new.uid in self._gone or (known is not None and known.uid == new.uid and known.version >= new.version):
             return
-        self._versions[tenant][identity] = uid, version
-        self._policies[tenant] = self._own(tenant).put(document)
+        self._known.setdefault(tenant, {})[named] = new
+        self._words[tenant] += new.words - (known.words if known is not None else 0)
+        self._changes.setdefault(tenant, {})[named] = one
 
     def forget(self, tenant: TenantId, document: Object) -> None:
         """An object was deleted."""
-        identity, uid = _identity(document), str(document["metadata"].get("uid"))
+        named, uid = identity(document), str(document["metadata"].get("uid"))
         while len(self._gone) >= GONE_LIMIT:
             del self._gone[next(iter(self._gone))]
         self._gone[uid] = None
-        known = self._versions.get(tenant, {}).get(identity)
-        if known is None or known[0] != uid:
+        known = self._known.get(tenant, {}).get(named)
+        if known is None or known.uid != uid:
             return
-        del self._versions[tenant][identity]
-        self._policies[tenant] = self._own(tenant).remove(*identity)
-        if not self._versions[tenant]:
-            del self._versions[tenant], self._policies[tenant]
+        del self._known[tenant][named]
+        self._words[tenant] -= known.words
+        self._changes.setdefault(tenant, {})[named] = None
+        if not self._known[tenant]:
+            for kept in (self._known, self._changes, self._words, self._policies):
+                kept.pop(tenant, None)
 
     def _mirror(self, upstream: Upstream, row: Kind, timing: Timing) -> Mirror[_Stored]:
         def changed(key: Key, before: _Stored | None, after: _Stored | None) -> None:
@@ -141,11 +173,6 @@ def _parsed(document: Object, row: Kind) -> _Stored | None:
     kept = {key: value for key, value in view["metadata"].items() if key in ("name", "namespace", "uid", "labels")}
     kept["resourceVersion"] = str(version)
     return _Stored(tenant, uid, version, {**view, "metadata": kept})
-
-
-def _identity(document: Object) -> Identity:
-    metadata = document["metadata"]
-    return str(document["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"])
 
 
 def _version(metadata: Object) -> int:
