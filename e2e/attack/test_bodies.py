@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -150,3 +151,81 @@ def test_a_selector_that_costs_is_answered_in_time(attacker: Attacker, selector:
     answer = attacker.call("GET", f"{MAPS}?labelSelector={selector.replace(' ', '%20')}")
     assert time.monotonic() - start < PATIENCE
     assert answer.code in (200, 400, 414, 431)
+
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+
+@pytest.fixture
+def made(attacker: Attacker) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Makes objects of the attacker's for one test."""
+    paths: list[str] = []
+
+    def make(collection: str, body: dict[str, Any]) -> None:
+        assert attacker.call("POST", f"{RBAC}/{collection}", body).code == 201
+        paths.append(f"{RBAC}/{collection}/{body['metadata']['name']}")
+
+    yield make
+    for path in paths:
+        attacker.call("DELETE", path)
+
+
+def bound(name: str, *subjects: dict[str, str]) -> dict[str, Any]:
+    """A binding to the ClusterRole of the same name."""
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    return {"metadata": {"name": name}, "roleRef": reference, "subjects": list(subjects)}
+
+
+def subject(kind: str, name: str) -> dict[str, str]:
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+
+
+@case(25)
+@pytest.mark.parametrize("words", [60, 1000])
+def test_a_role_of_very_many_combinations_is_judged_in_time(
+    attacker: Attacker, reader: Attacker, made: Callable[[str, dict[str, Any]], None], words: int
+) -> None:
+    """Sixty words of each sort took nine seconds and a refusal of 1.4 MB, a thousand would have taken half a day."""
+    rule = {"verbs": ["create"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"]}
+    made("clusterroles", {"metadata": {"name": "costs"}, "rules": [rule]})
+    made("clusterrolebindings", bound("costs", subject("User", "bob")))
+    long = {key: [f"{key[0].lower()}{n}" for n in range(words)] for key in ("verbs", "apiGroups", "resources")}
+    start = time.monotonic()
+    answer = reader.call("POST", f"{RBAC}/namespaces/default/roles", {"metadata": {"name": "x"}, "rules": [long]})
+    assert time.monotonic() - start < PATIENCE
+    is_status(answer, 403)
+    assert len(answer.body) < 100_000
+
+
+@case(25)
+def test_a_review_about_one_group_very_many_times_is_answered_in_time(
+    attacker: Attacker, made: Callable[[str, dict[str, Any]], None]
+) -> None:
+    made("clusterroles", {"metadata": {"name": "costs"}, "rules": []})
+    made(
+        "clusterrolebindings",
+        bound("costs", *(subject("Group", f"g{n}") for n in range(1000)), subject("Group", "dev")),
+    )
+    asked = {"verb": "get", "resource": "pods", "namespace": "default"}
+    start = time.monotonic()
+    answer = attacker.call("POST", REVIEWS, {"spec": {"groups": ["dev"] * 20_000, "resourceAttributes": asked}})
+    assert time.monotonic() - start < PATIENCE
+    assert (answer.code, answer.document["status"]["allowed"]) == (201, False)
+
+
+@case(25)
+def test_roles_that_all_aggregate_each_other_hold_nobody_up(
+    attacker: Attacker, made: Callable[[str, dict[str, Any]], None]
+) -> None:
+    """Eight took thirteen seconds, each more ten times as long."""
+    select = {"clusterRoleSelectors": [{"matchLabels": {"costs": "y"}}]}
+    for n in range(20):
+        metadata = {"name": f"costs{n}", "labels": {"costs": "y"}}
+        made("clusterroles", {"metadata": metadata, "aggregationRule": select, "rules": []})
+    made("clusterrolebindings", bound("costs0", subject("User", "bob")))
+    asked = {"verb": "get", "resource": "pods", "namespace": "default"}
+    start = time.monotonic()
+    answer = attacker.call("POST", REVIEWS, {"spec": {"user": "bob", "resourceAttributes": asked}})
+    assert time.monotonic() - start < PATIENCE
+    assert (answer.code, answer.document["status"]["allowed"]) == (201, False)
