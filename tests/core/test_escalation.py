@@ -54,6 +54,7 @@ def test_a_binding_to_more_than_one_holds_is_refused_and_one_to_nothing_not_foun
     with pytest.raises(ApiError) as caught:
         escalation.refusal(policy(), ANN, bind("nothing", USER), None, "")
     assert caught.value.status.code == 404
+    assert caught.value.status.message == f'clusterrolebindings.{GROUP} "nothing" not found'
 
 
 def test_owners_and_finalizers_may_change_on_what_one_could_not_write() -> None:

@@ -75,7 +75,7 @@ def _binding(policy: Policy, user: User, document: Object) -> str | None:
         return None
     rules = policy.rules_of(namespace if kind == "Role" else "", name)
     if rules is None:
-        raise status.not_found(GROUP, _PLURALS[kind], name)
+        raise status.not_found(GROUP, f"{document['kind'].lower()}s", name)  # there too it names the request's resource
     return _refused(policy, user, namespace, rules)
 
 
