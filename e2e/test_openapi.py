@@ -89,13 +89,13 @@ def plain(host: Host, host_kubectl: Kubectl) -> Iterator[Client]:
     host_kubectl("delete", "crd", f"articles.{GROUP}")
 
 
-def published(client: Client, accept: str = "application/json") -> bytes:
+def published(client: Client, accept: str = "application/json", group: str = GROUP) -> bytes:
     """Version 2, once it holds the definition in both versions."""
     end = time.monotonic() + PUBLISHED
     while True:
         answer = client.call("GET", "/openapi/v2", headers={"Accept": accept})
         assert answer.code == 200, answer.body
-        if all(f"{PREFIXES[0]}{version}/".encode() in answer.body for version in ("v1", "v1beta1")):
+        if all(f"/apis/{group}/{version}/".encode() in answer.body for version in ("v1", "v1beta1")):
             return answer.body
         assert time.monotonic() < end
         time.sleep(0.3)
@@ -143,6 +143,40 @@ def test_another_tenant_is_told_of_no_articles(tenant_factory: Callable[..., Ten
     other = Client(tenant_factory().kubeconfig)
     for accept in ("application/json", V2_PROTOBUF):
         assert b"rticle" not in other.call("GET", "/openapi/v2", headers={"Accept": accept}).body
+
+
+def in_group(group: str) -> dict[str, Any]:
+    """The definition of articles in another group."""
+    spec = {**DEFINITION["spec"], "group": group}
+    return {**DEFINITION, "metadata": {"name": f"articles.{group}"}, "spec": spec}
+
+
+def test_a_group_that_reads_like_anothers_backwards_is_shown_to_its_own_tenant_alone(
+    tenant_factory: Callable[..., TenantCluster],
+) -> None:
+    """Definitions are named by reversed groups: `com.<first>-a.<second>-x.v1.Article` begins with the first's."""
+    first, second = tenant_factory(), tenant_factory()
+    groups = {first: "a.com", second: f"x.{first.id}-a.com"}
+    clients = {tenant: Client(tenant.kubeconfig) for tenant in groups}
+    for tenant, group in reversed(groups.items()):
+        tenant.kubectl("create", "--validate=false", "-f", "-", input=yaml.safe_dump(in_group(group)))
+        tenant.kubectl("wait", "--for=condition=established", "--timeout=30s", f"crd/articles.{group}")
+        for accept in ("application/json", V2_PROTOBUF):  # the host has the second's before the first asks
+            published(clients[tenant], accept, group)
+    for tenant, definitions in ((first, "com.a."), (second, f"com.{first.id}-a.x.")):
+        document = clients[tenant].call("GET", "/openapi/v2").document
+        found = {name for name in document["definitions"] if "Article" in name}
+        assert found == {f"{definitions}{name}" for name in ("v1.Article", "v1.ArticleList")} | {
+            f"{definitions}{name}" for name in ("v1beta1.Article", "v1beta1.ArticleList")
+        }
+        index = clients[tenant].call("GET", "/openapi/v3").document["paths"]
+        assert {name for name in index if "a.com" in name} == {f"apis/{groups[tenant]}/{v}" for v in ("v1", "v1beta1")}
+        assert {key[0] for key in offered(clients[tenant]) if key[1] == "articles"} == {groups[tenant]}
+        v3 = clients[tenant].call("GET", f"/openapi/v3/apis/{groups[tenant]}/v1")
+        assert (v3.code, "Article" in v3.body.decode()) == (200, True)
+        clients[tenant].call("GET", "/openapi/v2", headers={"Accept": V2_PROTOBUF})
+    assert leaks(clients[first].received, [first.id, second.id]) == []
+    assert leaks(clients[second].received, [second.id]) == []
 
 
 def test_a_client_that_has_it_already_is_told_so(client: Client) -> None:

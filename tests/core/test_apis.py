@@ -223,7 +223,7 @@ def test_openapi_of_a_group_of_the_tenant_names_the_host_nowhere() -> None:
         },
         "components": {"schemas": {"com.acme-example.v1.WidgetList": {"description": "x"}}},
     }
-    found = openapi_own.renamed(document, ACME, "example.com")
+    found = openapi_own.renamed(document, ACME, "example.com", "v1")
     assert "acme" not in str(found).lower()
     made = found["paths"]["/apis/example.com/v1/widgets"]["get"]
     assert (made["operationId"], made["tags"]) == ("listExampleComV1Widget", ["exampleCom_v1"])

@@ -1,11 +1,13 @@
 """OpenAPI of a tenant's own kinds: what the host says of their groups, with the groups that the tenant gave them.
 
 Names of definitions and operations are made of the group (k8s.io/kube-openapi: ToRESTFriendlyName, apiextensions
-controller/openapi/builder): `com.acme-example.v1.Widget`, `listAcmeExampleComV1Widget`.
+controller/openapi/builder): `com.acme-example.v1.Widget`, `listAcmeExampleComV1Widget`. A prefix does not tell reversed
+groups apart: that of globex's `x.acme-a.com` begins with that of acme's `a.com`, `com.acme-a.globex-x.v1.K`. So the
+name of a definition counts whole: the group, a version of it that the tenant has, and a kind, which holds no dot.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,9 +19,12 @@ from vcproxy.core.openapi_protobuf import DEFINITIONS, PATHS, entries, message, 
 _part = re.compile(r"[^A-Za-z0-9]+")
 
 
-def renamed(document: Any, tenant: TenantId, group: str) -> Any:
+GroupVersion = tuple[str, str]
+
+
+def renamed(document: Any, tenant: TenantId, group: str, version: str) -> Any:
     """A document of version 3 of `<id>-<group>` as one of `<group>`."""
-    return _walk(document, Names(tenant, group))
+    return _walk(document, Names(tenant, group, frozenset({version})))
 
 
 class _Whole(msgspec.Struct):
@@ -29,13 +34,13 @@ class _Whole(msgspec.Struct):
     definitions: dict[str, msgspec.Raw]
 
 
-def of_v2(raw: bytes, tenant: TenantId, groups: Iterable[str]) -> bytes:
-    """The paths and definitions of a tenant's groups in the host's document of version 2, renamed: JSON."""
+def of_v2(raw: bytes, tenant: TenantId, versions: Iterable[GroupVersion]) -> bytes:
+    """The paths and definitions of a tenant's versions in the host's document of version 2, renamed: JSON."""
     whole = msgspec.json.decode(raw, type=_Whole)
     found: dict[str, dict[str, Any]] = {"paths": {}, "definitions": {}}
-    for names in (Names(tenant, group) for group in groups):
-        found["paths"] |= _walk(_decoded(whole.paths, names.path[0]), names)
-        found["definitions"] |= _walk(_decoded(whole.definitions, names.name[0]), names)
+    for names in _all_names(tenant, versions):
+        found["paths"] |= _walk(_decoded(whole.paths, names.has_path), names)
+        found["definitions"] |= _walk(_decoded(whole.definitions, names.has_schema), names)
     return msgspec.json.encode(found)
 
 
@@ -52,41 +57,58 @@ def _joined(first: bytes, second: bytes) -> msgspec.Raw:
     return msgspec.Raw(first[:-1] + comma + second[1:])
 
 
-def of_v2_protobuf(raw: bytes, tenant: TenantId, groups: Iterable[str]) -> bytes:
+def of_v2_protobuf(raw: bytes, tenant: TenantId, versions: Iterable[GroupVersion]) -> bytes:
     """The same as protobuf: a message of its own, which readers merge with the one that it is written behind.
 
     https://protobuf.dev/programming-guides/encoding/#last-one-wins
     """
     made = []
-    for names in (Names(tenant, group) for group in groups):
-        for number, prefix in ((PATHS, names.path[0]), (DEFINITIONS, names.name[0])):
+    for names in _all_names(tenant, versions):
+        for number, has in ((PATHS, names.has_path), (DEFINITIONS, names.has_schema)):
             made += [
                 message(number, message(inner, renamed_message(f"{number}/{inner}", body, names)))
                 for inner, name, body in entries(raw, number)
-                if name.startswith(prefix)
+                if has(name)
             ]
     return b"".join(made)
 
 
-def _decoded(values: Mapping[str, msgspec.Raw], prefix: str) -> dict[str, Any]:
-    return {name: msgspec.json.decode(value) for name, value in values.items() if name.startswith(prefix)}
+def _decoded(values: Mapping[str, msgspec.Raw], has: Callable[[str], bool]) -> dict[str, Any]:
+    return {name: msgspec.json.decode(value) for name, value in values.items() if has(name)}
+
+
+def _all_names(tenant: TenantId, versions: Iterable[GroupVersion]) -> Iterator["Names"]:
+    """Of each group, in order."""
+    found: dict[str, set[str]] = {}
+    for group, version in sorted(versions):
+        found.setdefault(group, set()).add(version)
+    return (Names(tenant, group, frozenset(served)) for group, served in found.items())
 
 
 class Names:
-    """The two names of one group, in all the forms that a document has them."""
+    """The two names of one group, in all the forms that a document has them; `versions` are those that count."""
 
-    def __init__(self, tenant: TenantId, own: str) -> None:
+    def __init__(self, tenant: TenantId, own: str, versions: frozenset[str]) -> None:
         host = up(tenant, VirtualName(own))
-        self.host, self.own = host, own
+        self.host, self.own, self._versions = host, own, versions
         self.path = f"/apis/{host}/", f"/apis/{own}/"
         self.name = f"{_reversed(host)}.", f"{_reversed(own)}."
         self.camel = _camel(host), _camel(own)
 
+    def has_path(self, text: str) -> bool:
+        """Whether a path is one of the group."""
+        return text.startswith(self.path[0])
+
+    def has_schema(self, text: str) -> bool:
+        """Whether a definition is one of the group: its name and `<version>.<Kind>`."""
+        version, _, kind = text.removeprefix(self.name[0]).partition(".")
+        return text.startswith(self.name[0]) and version in self._versions and bool(kind) and "." not in kind
+
     def of_path(self, text: str) -> str:
-        return self.path[1] + text[len(self.path[0]) :] if text.startswith(self.path[0]) else text
+        return self.path[1] + text[len(self.path[0]) :] if self.has_path(text) else text
 
     def of_schema(self, text: str) -> str:
-        return self.name[1] + text[len(self.name[0]) :] if text.startswith(self.name[0]) else text
+        return self.name[1] + text[len(self.name[0]) :] if self.has_schema(text) else text
 
     def of_reference(self, text: str) -> str:
         """A `$ref`: the name of a definition behind the way to it."""

@@ -244,20 +244,19 @@ class Catalog:
             case ["", "openapi", "v3", "apis", group, version] if (group, version) in view.apis.versions:
                 host = f"/openapi/v3/apis/{up(view.id, VirtualName(group))}/{version}"
                 raw = await self._raw(host, media.JSON)
-                return await asyncio.to_thread(_renamed, raw, view.id, group)
+                return await asyncio.to_thread(_renamed, raw, view.id, group, version)
         return None
 
     async def _own_v2(self, key: str, path: str, view: TenantView) -> bytes:
         """What version 2 says of the tenant's own groups; kept once the host has published all that is defined."""
         own, kept = view.apis, f"{key} of {view.id}"
-        groups = sorted({group for group, _ in own.versions})
         make = openapi_own.of_v2_protobuf if key == "v2.pb" else openapi_own.of_v2
         async with self._locks.setdefault(key, asyncio.Lock()):
             read, tag, made = self._openapi.get(kept, (float("-inf"), "", b""))
             if tag == own.revision and time.monotonic() - read < REFRESH:
                 return made
             raw = await self._raw(path, openapi.V2_PROTOBUF if key == "v2.pb" else media.JSON)
-            made = await asyncio.to_thread(make, raw, view.id, groups)
+            made = await asyncio.to_thread(make, raw, view.id, own.versions)
             if all(f"/apis/{group}/{version}/".encode() in made for group, version in own.versions):
                 self._keep(kept, own.revision, made)
             return made
@@ -322,8 +321,8 @@ def _own_index(own: OwnApis) -> dict[str, Any]:
     return found
 
 
-def _renamed(raw: bytes, tenant: TenantId, group: str) -> bytes:
-    return msgspec.json.encode(openapi_own.renamed(msgspec.json.decode(raw), tenant, group))
+def _renamed(raw: bytes, tenant: TenantId, group: str, version: str) -> bytes:
+    return msgspec.json.encode(openapi_own.renamed(msgspec.json.decode(raw), tenant, group, version))
 
 
 async def _token_review(form: Form, asker: Caller, reviewer: Reviewer, now: float) -> dict[str, Any]:
