@@ -268,3 +268,38 @@ def test_a_tenant_goes_with_its_definitions_and_rights(
     cluster.tenant.delete()
     left = host_kubectl("get", "crd,clusterroles,clusterrolebindings", "-o", "name").stdout
     assert cluster.id not in left
+
+
+def unserved(definition: dict[str, Any]) -> dict[str, Any]:
+    """A definition of which no version is served any more."""
+    versions = [{**one, "served": False} for one in definition["spec"]["versions"]]
+    return {**definition, "spec": {**definition["spec"], "versions": versions}}
+
+
+def narrowed(definition: dict[str, Any]) -> dict[str, Any]:
+    """A definition that takes no object any more, not as it stands either: the rule looks at the object as a whole."""
+    rule = {"x-kubernetes-validations": [{"rule": "!has(self.spec)", "message": "no more of these"}]}
+    versions = [
+        {**one, "schema": {"openAPIV3Schema": {**one["schema"]["openAPIV3Schema"], **rule}}}
+        for one in definition["spec"]["versions"]
+    ]
+    return {**definition, "spec": {**definition["spec"], "versions": versions}}
+
+
+@pytest.mark.parametrize("closed", [unserved, narrowed])
+@pytest.mark.parametrize("scope", ["Namespaced", "Cluster"])
+def test_a_tenant_goes_whose_definitions_let_nobody_write_their_objects(
+    tenant_factory: Callable[..., TenantCluster],
+    host_kubectl: Kubectl,
+    closed: Callable[[dict[str, Any]], dict[str, Any]],
+    scope: str,
+) -> None:
+    cluster = Cluster(tenant_factory())
+    document = definition([version("v1"), version("v1beta1", storage=False)], scope=scope)
+    cluster.define(document)
+    held = widget("held", size=2)
+    held["metadata"]["finalizers"] = ["nobody.example.com/here"]
+    cluster.apply(held)
+    cluster.apply(closed(document))
+    cluster.tenant.delete()
+    assert cluster.id not in host_kubectl("get", "crd", "-o", "name").stdout

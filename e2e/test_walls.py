@@ -123,3 +123,37 @@ def test_the_proxys_own_credential_is_no_master_key(
         refused = own(*command, check=False)
         assert refused.returncode == 1, command
         assert "orbidden" in refused.stderr
+
+
+def test_the_controller_opens_definitions_of_tenants_and_changes_nothing_else_of_any(
+    proxy: Any, host_kubectl: Kubectl, tenant_factory: Callable[[], TenantCluster]
+) -> None:
+    tenant = tenant_factory()
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    spec = {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "things", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+    }
+    head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    body = {**head, "metadata": {"name": "things.example.com"}, "spec": spec}
+    tenant.kubectl("create", "-f", "-", input=json.dumps(body))
+    own = Kubectl(host_kubectl.program, proxy.folder / "credentials" / "controller.kubeconfig")
+
+    def tries(name: str, patch: dict[str, Any]) -> str:
+        done = own("patch", "crd", name, "--type=merge", "-p", json.dumps(patch), check=False)
+        return "done" if done.returncode == 0 else done.stderr
+
+    anything = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    opened = {"name": "v1", "served": True, "storage": True, "schema": anything}
+    name = f"things.{tenant.id}-example.com"
+    for patch in (
+        {"spec": {"versions": [{**opened, "schema": schema}]}},
+        {"spec": {"versions": [opened, {**opened, "name": "v2", "storage": False}]}},
+        {"spec": {"versions": [opened], "names": {"shortNames": ["po"]}}},
+        {"metadata": {"labels": {"vcproxy.io/tenant": "other"}}, "spec": {"versions": [opened]}},
+    ):
+        assert "vcproxy-controller-definitions" in tries(name, patch)
+    assert "definitions of tenants only" in tries("tenants.vcproxy.io", {"metadata": {"labels": {"x": "y"}}})
+    assert tries(name, {"spec": {"versions": [opened]}}) == "done"

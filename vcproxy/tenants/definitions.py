@@ -16,33 +16,50 @@ from vcproxy.tenants.manifests import RBAC, RBAC_GROUP, controller_subject, tena
 
 NAME: Final = "vcproxy:apis:"
 """The policy `vcproxy-controller` says what may stand in roles whose names begin so."""
+_OPEN: Final[Object] = {
+    "served": True,
+    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+}
+"""A version whose objects can all be written: all that the policy `vcproxy-controller-definitions` allows."""
 COLLECTION: Final = path_of("apiextensions.k8s.io/v1", "customresourcedefinitions")
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """A CustomResourceDefinition of a tenant, as far as rights go; `group` is the host's."""
+    """A CustomResourceDefinition of a tenant, as far as rights go; `group` is the host's.
+
+    `version` is one that is served, or empty; `versions` are all, each with whether its objects are stored in it.
+    """
 
     tenant: TenantId
     group: str
     version: str
     resource: str
     subresources: tuple[str, ...]
+    uid: str = ""
+    versions: tuple[tuple[str, bool], ...] = ()
 
 
 def parse(document: Object) -> Definition | None:
     """The definition, or None where label and prefix do not agree."""
-    spec = document.get("spec") or {}
+    spec, metadata = document.get("spec") or {}, document.get("metadata") or {}
     group = HostName(str(spec.get("group")))
     try:
-        owner = tenant_id(str(((document.get("metadata") or {}).get("labels") or {}).get(TENANT_LABEL)))
+        owner = tenant_id(str((metadata.get("labels") or {}).get(TENANT_LABEL)))
     except ValueError:
         return None
     if down(owner, group) is None:
         return None
-    versions = [version for version in spec.get("versions") or () if version.get("served")]
-    parts = {part for version in versions for part in version.get("subresources") or ()}
-    name = str(versions[0].get("name")) if versions else ""
-    return Definition(owner, group, name, str((spec.get("names") or {}).get("plural")), tuple(sorted(parts)))
+    versions = spec.get("versions") or ()
+    served = [version for version in versions if version.get("served")]
+    return Definition(
+        owner,
+        group,
+        str(served[0].get("name")) if served else "",
+        str((spec.get("names") or {}).get("plural")),
+        tuple(sorted({part for version in served for part in version.get("subresources") or ()})),
+        str(metadata.get("uid", "")),
+        tuple((str(version.get("name")), bool(version.get("storage"))) for version in versions),
+    )
 
 
 def rules(definitions: Iterable[Definition]) -> list[Object]:
@@ -115,14 +132,32 @@ class DefinitionRights:
         await self._api.apply(_path("clusterroles", tenant), _role(tenant, rules(found)))
         await self._api.apply(_path("clusterrolebindings", tenant), _binding(tenant, controller_subject()))
         for one in found:
-            path = path_of(f"{one.group}/{one.version}", one.resource)
             try:
-                await self._strip(one, path)
+                await self._let_go(one)
             except HostError as error:
-                if error.code not in (403, 404):  # the rights count in a moment; a kind that is gone has no objects
+                if error.code not in (403, 404, 409):  # the rights count in a moment; gone; another by now
                     raise
 
-    async def _strip(self, one: Definition, path: str) -> None:
+    async def _let_go(self, one: Definition) -> None:
+        """Take finalizers off the objects of a kind; where they cannot be written, see to it that the next look can."""
+        if not one.version:
+            return await self._open(one)
+        try:
+            await self._strip(one)
+        except HostError as error:
+            if error.code != 422:  # objects that the schema of now refuses
+                raise
+            await self._open(one)
+        return None
+
+    async def _open(self, one: Definition) -> None:
+        """Have all versions of a definition served, and take any content: its tenant may have seen to neither."""
+        path = path_of("apiextensions.k8s.io/v1", "customresourcedefinitions", name=f"{one.resource}.{one.group}")
+        versions = [{"name": name, "storage": storage, **_OPEN} for name, storage in one.versions]
+        await self._api.merge(path, {"metadata": {"uid": one.uid}, "spec": {"versions": versions}})
+
+    async def _strip(self, one: Definition) -> None:
+        path = path_of(f"{one.group}/{one.version}", one.resource)
         async for item in self._api.items(path, {}, METADATA_LIST):
             metadata = item.get("metadata") or {}
             if metadata.get("finalizers") and metadata.get("deletionTimestamp"):

@@ -70,7 +70,9 @@ def _texts() -> list[str]:
     return [folder.joinpath(name).read_text() for name in names]
 
 
-BOUNDS: Final = frozenset({"vcproxy:controller", "vcproxy-controller", "vcproxy-controller-secrets"})
+BOUNDS: Final = frozenset(
+    {"vcproxy:controller", "vcproxy-controller", "vcproxy-controller-definitions", "vcproxy-controller-secrets"}
+)
 """Names of what bounds the controller: it may not write them itself."""
 
 
