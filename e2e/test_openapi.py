@@ -42,7 +42,7 @@ SCHEMA: Final = {
         "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
     },
 }
-DEFINITION: Final = {
+DEFINITION: Final[dict[str, Any]] = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
     "metadata": {"name": f"articles.{GROUP}"},

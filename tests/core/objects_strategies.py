@@ -112,6 +112,14 @@ _BY_LENS = {
     "REFERENCE": references,
     "OWNER": st.one_of(references, owners),
     "API_VERSION": st.sampled_from(["v1", "apps/v1", "example.com/v1", "unheard.of/v1"]),
+    "SCALING": st.sampled_from(
+        [
+            '[{"type":"Object","object":{"target":{"kind":"X","name":"x","apiVersion":"example.com/v1"}}}]',
+            '[{"type":"Object","Object":{"Target":{"APIVersion":"unheard.of/v1"}}}]',
+            '[{"type":"ScalingActive","message":"fine"}]',
+            "plain",
+        ]
+    ),
     "CONVERSION": st.just({"strategy": "None"}),
     "GROUP": st.sampled_from(["example.com", "other.example.com"]),
     "DEFINITION": st.sampled_from(["widgets.example.com", "gadgets.other.example.com"]),

@@ -14,12 +14,22 @@ _SIGNS: Final = {sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 _signs = re.compile("[<>&\u2028\u2029]")
 _fraction = re.compile(r"[0-9](?:\.[0-9]|[eE])")
 _encoder = msgspec.json.Encoder(order="sorted")
+_as_it_is = msgspec.json.Encoder()
 
 
 def encode(value: Any) -> str:
-    text = _encoder.encode(value).decode()
+    return _encoded(value, _encoder)
+
+
+def written(value: Any) -> str:
+    """The same of a struct: members stay in their order."""
+    return _encoded(value, _as_it_is)
+
+
+def _encoded(value: Any, encoder: msgspec.json.Encoder) -> str:
+    text = encoder.encode(value).decode()
     if _fraction.search(text):  # seldom a number: most are versions in texts
-        text = _encoder.encode(_with_numbers(value)).decode()
+        text = encoder.encode(_with_numbers(value)).decode()
     return _signs.sub(lambda match: _SIGNS[match[0]], text)
 
 

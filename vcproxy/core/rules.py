@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from vcproxy.core import fields_pods, fields_private, owners, pods
+from vcproxy.core import fields_autoscaling, fields_pods, fields_private, owners, pods
 from vcproxy.core.apis import BUILT_IN
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.fields_classes import (
@@ -232,6 +232,7 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
         ("spec.scaleTargetRef.apiVersion", API_VERSION),
         ("spec.metrics[].object.describedObject.apiVersion", API_VERSION),
         ("status.currentMetrics[].object.describedObject.apiVersion", API_VERSION),
+        *((f"metadata.annotations.'{name}'", fields_autoscaling.SCALING) for name in fields_autoscaling.ANNOTATIONS),
     ),
     ("apps", "Deployment"): _template("spec.template"),
     ("apps", "ReplicaSet"): _template("spec.template"),
