@@ -408,3 +408,40 @@ def test_with_a_change_of_what_is_lent_a_watch_asks_for_a_new_list(
     host_kubectl("patch", "tenant", cluster.id, "--type=merge", "-p", json.dumps(patch))
     assert [one["object"]["code"] for one in events if one["type"] == "ERROR"] == [410]
     assert cluster.names("storageclasses") == [lent, "lent-other", "own"]
+
+
+def test_groups_in_references_are_the_tenants_own_or_built_in(
+    pair: tuple[Cluster, Cluster], host_kubectl: Kubectl
+) -> None:
+    first, _ = pair
+    groups = {"built-in": "apps", "named": "other-example.com"}
+    for name, group in groups.items():
+        reference = {"apiGroup": group, "kind": "Thing", "name": "x"}
+        spec = {"controller": "e.com/x", "parameters": {**reference, "scope": "Cluster"}}
+        path = {"path": "/", "pathType": "Prefix", "backend": {"resource": reference}}
+        site = {"defaultBackend": {"resource": reference}, "rules": [{"http": {"paths": [path]}}]}
+        wanted = made("v1", "PersistentVolumeClaim", name, spec={**claim("x")["spec"], "dataSourceRef": reference})
+        kinds = {
+            "ingressclass": made("networking.k8s.io/v1", "IngressClass", name, spec=spec),
+            "ingress": made("networking.k8s.io/v1", "Ingress", name, spec=site),
+            "pvc": wanted,
+        }
+        first.apply(*kinds.values())
+        stored = group if name == "built-in" else f"{first.id}-{group}"
+        space = ("-n", f"{first.id}-default")
+        for kind in kinds:
+            shown = first.get(kind, name)["spec"]
+            host_name = f"{first.id}-{name}" if kind == "ingressclass" else name
+            on_host = host_kubectl.json("get", kind, host_name, *space)["spec"]
+            assert (groups_in(shown), groups_in(on_host)) == ({group}, {stored})
+            first.kubectl("delete", kind, name, "--wait=false")
+
+
+def groups_in(value: Any) -> set[str]:
+    """Every apiGroup in a document."""
+    if isinstance(value, list):
+        return {one for inner in value for one in groups_in(inner)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["apiGroup"]} if "apiGroup" in value else set()
+    return own | {one for inner in value.values() for one in groups_in(inner)}

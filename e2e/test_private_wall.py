@@ -75,6 +75,7 @@ def bad(tenant: str) -> list[tuple[str, Document]]:
         "controller": "e.com/x",
         "parameters": {"kind": "X", "name": "x", "scope": "Namespace", "namespace": "default"},
     }
+    group = {"controller": "e.com/x", "parameters": {"apiGroup": "other-e.com", "kind": "X", "name": "x"}}
     url = {
         "strategy": "Webhook",
         "webhook": {"clientConfig": {"url": "https://e.com"}, "conversionReviewVersions": ["v1"]},
@@ -95,6 +96,7 @@ def bad(tenant: str) -> list[tuple[str, Document]]:
             made("scheduling.k8s.io/v1", "PriorityClass", f"{tenant}-g", tenant, value=1, globalDefault=True),
         ),
         ("parameters are not", made("networking.k8s.io/v1", "IngressClass", f"{tenant}-p", tenant, spec=ingress)),
+        ("group of the parameters", made("networking.k8s.io/v1", "IngressClass", f"{tenant}-q", tenant, spec=group)),
         ("names the claim", volume(tenant, storageClassName="standard")),
         ("names the claim", volume(tenant)),
         ("names a Secret", volume(tenant, storageClassName=f"{tenant}-s", hostPath=None, csi=driver)),

@@ -96,7 +96,7 @@ _BY_LENS = {
     ),
     "NAMESPACE": labels,
     "OWN_NAME": labels,
-    "API_GROUP": st.sampled_from(["example.com", "apps", ""]),
+    "API_GROUP": st.sampled_from(["example.com", "unheard.of", "acme-foo.com", "apps", ""]),
     "CLAIM_CLASS": st.one_of(labels, st.sampled_from(sorted(ALLOWED)), st.just("")),
     "VOLUME_CLASS": st.one_of(labels, st.sampled_from(sorted(ALLOWED))),
     "DEFAULT_FLAGS": st.dictionaries(

@@ -40,6 +40,8 @@ def version_down(value: str, scope: Scope) -> str:
 
 
 API_VERSION: Final = Lens("API_VERSION", text(version_up), text(version_down), wakes=(ID,))
+API_GROUP: Final = Lens("API_GROUP", text(group_up), text(group_down), wakes=(ID,))
+"""A group by itself in a reference: `apiGroup`, which is empty for the core."""
 
 
 def _definition_up(value: str, scope: Scope) -> str:

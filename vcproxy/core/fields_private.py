@@ -8,7 +8,7 @@ from vcproxy.core.fields_classes import STORAGE_CLASS, unclassed
 from vcproxy.core.fields_names import UNKNOWN, namespace_down, namespace_up
 from vcproxy.core.fields_texts import text_down
 from vcproxy.core.lens import ID, Inside, Lens, same
-from vcproxy.core.names import TENANT_LABEL, HostName, VirtualName, down, up
+from vcproxy.core.names import TENANT_LABEL
 from vcproxy.core.scope import Scope
 
 # Default classes -----------------------------------------------------------------------------------------------------
@@ -145,18 +145,6 @@ PARAMETERS: Final = Lens(
 )
 """Parameters for a driver: those that name a namespace name one of the tenant."""
 
-
-def _group_up(value: Any, scope: Scope) -> Any:
-    return up(scope.tenant, VirtualName(value)) if isinstance(value, str) and value in scope.apis.groups else value
-
-
-def _group_down(value: Any, scope: Scope) -> Any:
-    own = down(scope.tenant, HostName(value)) if isinstance(value, str) else None
-    return value if own is None else own
-
-
-API_GROUP: Final = Lens("API_GROUP", _group_up, _group_down, wakes=(ID,))
-"""A group in a reference: that of a kind that the tenant defined carries the prefix."""
 
 # Volumes of the host -------------------------------------------------------------------------------------------------
 

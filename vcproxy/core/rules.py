@@ -21,7 +21,7 @@ from vcproxy.core.fields_classes import (
     VOLUME,
 )
 from vcproxy.core.fields_events import CLUSTER_SCOPED_EVENT
-from vcproxy.core.fields_groups import API_VERSION, CONVERSION, DEFINITION, GROUP
+from vcproxy.core.fields_groups import API_GROUP, API_VERSION, CONVERSION, DEFINITION, GROUP
 from vcproxy.core.fields_labels import EVENT_ANNOTATIONS, HIDDEN_ANNOTATIONS, HIDDEN_LABELS
 from vcproxy.core.fields_managed import MANAGED_FIELDS
 from vcproxy.core.fields_names import NAMESPACE, OWN_NAME
@@ -96,6 +96,8 @@ def _claim_spec(at: str) -> tuple[Row, ...]:
         (f"{at}.storageClassName", STORAGE_CLASS),
         (f"{at}.volumeAttributesClassName", ATTRIBUTES_CLASS),
         (f"{at}.volumeName", VOLUME),
+        (f"{at}.dataSource.apiGroup", API_GROUP),
+        (f"{at}.dataSourceRef.apiGroup", API_GROUP),
         (f"{at}.dataSourceRef.namespace", NAMESPACE),
     )
 
@@ -256,11 +258,13 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
         ("", fields_private.DEFAULT_INGRESS),
         ("spec.ingressClassName", INGRESS_CLASS),
         (f"metadata.annotations.'{fields_private.LEGACY_INGRESS}'", INGRESS_CLASS),
+        ("spec.defaultBackend.resource.apiGroup", API_GROUP),
+        ("spec.rules[].http.paths[].backend.resource.apiGroup", API_GROUP),
     ),
     ("networking.k8s.io", "IngressClass"): (
         *_private(("networking.k8s.io", "IngressClass")),
         *_DEFAULT_CLASS,
-        ("spec.parameters.apiGroup", fields_private.API_GROUP),
+        ("spec.parameters.apiGroup", API_GROUP),
         ("spec.parameters.namespace", NAMESPACE),
     ),
     ("networking.k8s.io", "NetworkPolicy"): (
@@ -269,7 +273,10 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[Row, ...]]] = {
     ),
     ("node.k8s.io", "RuntimeClass"): _private(("node.k8s.io", "RuntimeClass")),
     ("resource.k8s.io", "DeviceClass"): _private(("resource.k8s.io", "DeviceClass")),
-    ("resource.k8s.io", "ResourceClaim"): _device_requests("spec"),
+    ("resource.k8s.io", "ResourceClaim"): (
+        *_device_requests("spec"),
+        ("status.reservedFor[].apiGroup", API_GROUP),
+    ),
     ("resource.k8s.io", "ResourceClaimTemplate"): (*_made_of("spec"), *_device_requests("spec.spec")),
     ("scheduling.k8s.io", "PriorityClass"): (
         ("", fields_private.DEFAULT_PRIORITY),
