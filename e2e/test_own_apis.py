@@ -3,17 +3,26 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
 import yaml
 
 from e2e.client import Client
+from e2e.cluster.host import Host
 from e2e.cluster.kubectl import Kubectl
-from e2e.cluster.proxy import TenantCluster
+from e2e.cluster.proxy import RunningProxy, TenantCluster
 from e2e.scan import leaks
+from vcproxy.core.discovery import AGGREGATED
+from vcproxy.core.openapi import V2_PROTOBUF
 
 GROUP: Final = "example.com"
+DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+AT_ONCE: Final = 1.0
+"""Seconds in which discovery and OpenAPI tell of a new kind, once it is established or the host itself tells of it."""
+PUBLISHED: Final = 30.0
+"""Seconds in which the host has published OpenAPI of a new kind."""
 SETTLED: Final = 60.0
 """Seconds in which the host's garbage collector has heard of a kind that is new."""
 
@@ -303,3 +312,135 @@ def test_a_tenant_goes_whose_definitions_let_nobody_write_their_objects(
     cluster.apply(closed(document))
     cluster.tenant.delete()
     assert cluster.id not in host_kubectl("get", "crd", "-o", "name").stdout
+
+
+@pytest.fixture(scope="module")
+def several(tenant_factory: Callable[..., TenantCluster]) -> Iterator[Cluster]:
+    """A tenant with widgets in two versions; objects are stored as v1."""
+    found = Cluster(tenant_factory())
+    found.define(definition([version("v1"), version("v1beta1", storage=False)]))
+    yield found
+    assert leaks([*found.tenant.received, *found.client.received], [found.id]) == []
+
+
+def widgets(api: str, name: str = "", query: str = "") -> str:
+    return f"/apis/{GROUP}/{api}/namespaces/default/widgets{'/' if name else ''}{name}{query}"
+
+
+def test_what_is_made_in_one_version_is_read_in_the_other(several: Cluster) -> None:
+    for made_in, read_in in (("v1beta1", "v1"), ("v1", "v1beta1")):
+        name = f"made-in-{made_in}"
+        made = several.client.call("POST", widgets(made_in), widget(name, made_in, size=4))
+        assert (made.code, made.document["apiVersion"]) == (201, f"{GROUP}/{made_in}")
+        read = several.client.call("GET", widgets(read_in, name)).document
+        assert (read["apiVersion"], read["spec"]) == (f"{GROUP}/{read_in}", {"size": 4})
+        listed = several.client.call("GET", widgets(read_in)).document
+        assert {item["apiVersion"] for item in listed["items"]} == {f"{GROUP}/{read_in}"}
+        assert name in {item["metadata"]["name"] for item in listed["items"]}
+
+
+def test_server_side_apply_in_both_versions_owns_fields_in_each(several: Cluster) -> None:
+    for api, manager, spec in (("v1", "one", {"size": 2}), ("v1beta1", "two", {"replicas": 5})):
+        text = yaml.safe_dump(widget("shared", api, **spec))
+        several.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", input=text)
+    found = several.client.call("GET", widgets("v1", "shared")).document
+    assert found["spec"] == {"size": 2, "replicas": 5}
+    owned = {one["manager"]: one["apiVersion"] for one in found["metadata"]["managedFields"]}
+    assert owned == {"one": f"{GROUP}/v1", "two": f"{GROUP}/v1beta1"}
+    changed = yaml.safe_dump(widget("shared", "v1beta1", size=3))
+    said = several.kubectl(
+        "apply", "--server-side", "--field-manager=two", "-f", "-", input=changed, check=False
+    ).stderr
+    assert 'conflict with "one": .spec.size' in said
+
+
+def test_a_version_that_is_served_no_more_is_gone_and_the_other_stays(several: Cluster) -> None:
+    path = f"{DEFINITIONS}/widgets.{GROUP}"
+    several.client.call("POST", widgets("v1beta1"), widget("stays", "v1beta1", size=6))
+    for served in (False, True):
+        patch = [
+            {"op": "test", "path": "/spec/versions/1/name", "value": "v1beta1"},
+            {"op": "replace", "path": "/spec/versions/1/served", "value": served},
+        ]
+        answer = several.client.call("PATCH", path, patch, headers={"Content-Type": "application/json-patch+json"})
+        assert answer.code == 200, answer.body
+        end = time.monotonic() + AT_ONCE
+        while (several.client.call("GET", widgets("v1beta1", "stays")).code == 200) is not served:
+            assert time.monotonic() < end
+        assert several.client.call("GET", widgets("v1", "stays")).document["spec"] == {"size": 6}
+        offered = {line for line in several.said("api-versions").splitlines() if line.startswith(GROUP)}
+        assert offered == {f"{GROUP}/v1"} | ({f"{GROUP}/v1beta1"} if served else set())
+
+
+def test_unknown_fields_are_pruned_where_the_client_asks_for_no_check(several: Cluster) -> None:
+    document = widget("pruned", size=5, other={"x": 1})
+    made = several.client.call("POST", widgets("v1", query="?fieldValidation=Ignore"), {**document, "more": 1})
+    assert (made.code, made.document["spec"], "more" in made.document) == (201, {"size": 5}, False)
+    assert several.client.call("GET", widgets("v1", "pruned")).document["spec"] == {"size": 5}
+    refused = several.client.call("POST", widgets("v1", query="?fieldValidation=Strict"), document)
+    assert (refused.code, 'unknown field "spec.other"' in refused.document["message"]) == (400, True)
+
+
+def discovered(client: Client) -> dict[str, bool]:
+    """By document of discovery: whether it tells of sprockets."""
+    groups = client.call("GET", "/apis", headers={"Accept": AGGREGATED}).body
+    plain = client.call("GET", f"/apis/{GROUP}/v1")
+    return {
+        "aggregated": b'"sprockets"' in groups,
+        "plain": plain.code == 200 and b'"sprockets"' in plain.body,
+        "index of OpenAPI": f"apis/{GROUP}/v1".encode() in client.call("GET", "/openapi/v3").body,
+    }
+
+
+def published(client: Client, group: str) -> dict[str, bool]:
+    """By form of OpenAPI: whether it tells of sprockets."""
+    v3 = client.call("GET", f"/openapi/v3/apis/{group}/v1")
+    found = {"v3": v3.code == 200 and b"Sprocket" in v3.body}
+    for name, accept in (("v2", "application/json"), ("v2 as protobuf", V2_PROTOBUF)):
+        found[name] = b"Sprocket" in client.call("GET", "/openapi/v2", headers={"Accept": accept}).body
+    return found
+
+
+def test_discovery_and_openapi_tell_of_a_new_kind_at_once_and_its_tenant_alone(
+    tenant_factory: Callable[..., TenantCluster], host: Host
+) -> None:
+    first, second = Cluster(tenant_factory()), Cluster(tenant_factory())
+    real = Client(host.kubeconfig, certificate=True)
+    first.client.call("GET", "/openapi/v2")  # what is kept of before must not be shown any longer
+    first.define(definition([version("v1")], "sprockets"))
+    end = time.monotonic() + AT_ONCE
+    while not all((found := discovered(first.client)).values()):
+        assert time.monotonic() < end, found
+    end = time.monotonic() + PUBLISHED
+    while not all(published(real, f"{first.id}-{GROUP}").values()):
+        assert time.monotonic() < end
+    end = time.monotonic() + AT_ONCE
+    while not all((found := published(first.client, GROUP)).values()):
+        assert time.monotonic() < end, found
+    assert not any({**discovered(second.client), **published(second.client, GROUP)}.values())
+
+
+def test_definitions_that_are_made_at_once_are_no_more_than_allowed(
+    tenant_factory: Callable[..., TenantCluster], proxy: RunningProxy, run_folder: Any
+) -> None:
+    settings = {"limits": {"definitions": 5, "drain": "2s"}, "controller": {"enabled": False}}
+    few = RunningProxy(proxy.host, run_folder / "few", settings)
+    few.start()
+    try:
+        tenant = tenant_factory()
+        client = Client(TenantCluster(few, tenant.id, run_folder).write_kubeconfig(run_folder / "few.kubeconfig"))
+        few.wait_known(tenant.id, client.token)
+        bodies = [definition([version("v1")], f"{'abcdefghijklmnopqrst'[one]}parts") for one in range(20)]
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda body: client.call("POST", DEFINITIONS, body), bodies))
+        assert sorted(answer.code for answer in answers) == [201] * 5 + [403] * 15
+        held = [item["metadata"]["name"] for item in client.call("GET", DEFINITIONS).document["items"]]
+        assert len(held) == 5
+        assert client.call("POST", DEFINITIONS, bodies[0]).code == 403
+        assert client.call("DELETE", f"{DEFINITIONS}/{held[0]}").code == 200
+        end = time.monotonic() + SETTLED
+        while client.call("POST", DEFINITIONS, definition([version("v1")], "others")).code != 201:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+    finally:
+        few.stop_serving()

@@ -9,11 +9,12 @@ import msgspec
 
 from vcproxy.access import authorizer, impersonation, refresh
 from vcproxy.access.authenticator import Credential
+from vcproxy.access.definitions import Definitions
 from vcproxy.access.limits import Limits
 from vcproxy.access.refresh import Refresher
 from vcproxy.access.rights import CallerRights, Policies
 from vcproxy.access.sealing import Sealer
-from vcproxy.core import addressing, births, decision, guard, http, plan, request, status
+from vcproxy.core import addressing, births, decision, http, plan, request, status
 from vcproxy.core.caller import Caller
 from vcproxy.core.documents import Document
 from vcproxy.core.exported import NOTHING, Exports
@@ -118,6 +119,7 @@ class Flow:
         self._settings = settings
         self._clock = clock
         self._kept = KeptViews()
+        self._definitions = Definitions(settings.definitions)
         self._learned: dict[TenantId, set[str]] = {}
 
     async def handle(self, call: Call) -> Reply:
@@ -153,14 +155,15 @@ class Flow:
                 caller = acting
                 rights = CallerRights(self._policies, caller, lambda: _made(view))
             rights.authorize(authorizer.attributes(asked))  # 5. may this user do this
-            guard.check_count(asked, view.apis, self._settings.definitions)
             scope, ages = await self._scope(view, caller, asked)
             asked = births.fresh(asked, now - _made(view))
             position = self._position(asked, view)
             decided = decision.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__
             valid: Callable[[], bool] = lambda: self._still_valid(credential, caller)  # noqa: E731
-            return await self._carry_out(decided, asked, call, caller, rights, view, scope, ages, valid)
+            place = self._definitions.place(asked, view) if isinstance(decided, Forward) else None
+            reply = self._carry_out(decided, asked, call, caller, rights, view, scope, ages, valid)
+            return await reply if place is None else await place.settled(reply)
 
     async def _carry_out(
         self,

@@ -115,11 +115,19 @@ def _definition_refused(name: str, message: str) -> status.ApiError:
     return status.forbidden(f"{subject} is forbidden: {message}", *DEFINITIONS, name)
 
 
-def check_count(request: ApiRequest, own: OwnApis, most: int) -> None:
-    """Raises ApiError 403 where a tenant would define more kinds than it may: each costs the host's memory."""
+def defines(request: ApiRequest, own: OwnApis) -> bool:
+    """Whether a request adds a definition, as far as its path tells: an apply makes what is not there."""
     adds = request.verb == "create" or (request.verb == "patch" and request.name not in own.definitions)
-    held = len(own.definitions)
-    if (request.group, request.resource) == DEFINITIONS and adds and held >= most:
+    return (request.group, request.resource) == DEFINITIONS and adds and not request.parameter("dryRun")
+
+
+def check_count(request: ApiRequest, own: OwnApis, most: int, under_way: int = 0) -> None:
+    """Raises ApiError 403 where a tenant would define more kinds than it may: each costs the host's memory.
+
+    `under_way` are those that count although nobody has told of them yet.
+    """
+    held = len(own.definitions) + under_way
+    if defines(request, own) and held >= most:
         message = f"this cluster may define {most} kinds and has {held}: delete one, or ask its provider for more"
         raise status.forbidden(
             f"{status.qualified(*DEFINITIONS)} is forbidden: exceeded quota: {message}", *DEFINITIONS
