@@ -64,6 +64,26 @@ def test_the_token_of_a_pod_is_401_on_the_host(
             urllib.request.urlopen(request, timeout=5, context=trusting)
 
 
+SIGNERS = ["kubernetes.io/kube-apiserver-client-pod", "example.com/any"]
+
+
+def certified(signer: str) -> dict[str, Any]:
+    """A Pod that asks for a certificate, and for no token."""
+    body = pod("certified")
+    source = {"podCertificate": {"signerName": signer, "keyType": "ED25519", "credentialBundlePath": "bundle.pem"}}
+    volumes = [{"name": "mine", "projected": {"sources": [source]}}]
+    body["spec"] |= {"volumes": volumes, "automountServiceAccountToken": False}
+    return body
+
+
+@case(33)
+@pytest.mark.parametrize("signer", SIGNERS)
+def test_no_pod_of_a_tenant_gets_a_certificate_of_the_host(attacker: Attacker, signer: str) -> None:
+    answer = attacker.call("POST", PODS, certified(signer))
+    is_status(answer, 403)
+    assert "podCertificate: the provider of this cluster gives pods no certificates" in answer.document["message"]
+
+
 @pytest.fixture
 def unseen(host_kubectl: Kubectl) -> Iterator[None]:
     """Pods that the webhook does not see: it is gone, and nobody puts it back meanwhile (see test_first_wall_alone)."""
@@ -92,6 +112,10 @@ def test_behind_the_webhook_a_policy_refuses_what_it_did_not_see(attacker: Attac
         answer = refused(attacker, pod("unseen", asked))
         is_status(answer, 403)
         assert "a token for the host's API server" in answer.document["message"]
+    for signer in SIGNERS:
+        answer = refused(attacker, certified(signer))
+        is_status(answer, 403)
+        assert "vcproxy-certificates" in answer.document["message"]
     spec = {**pod("own")["spec"], "automountServiceAccountToken": False}
     fine = {**pod("fine", "vault"), "spec": {**pod("fine", "vault")["spec"], **spec}}
     assert attacker.call("POST", PODS, fine).code == 201

@@ -5,6 +5,7 @@ import copy
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.core.objects_strategies import scope
@@ -49,6 +50,27 @@ def written() -> dict[str, Any]:
 
 def stored() -> dict[str, Any]:
     return pods_admission.created(written(), ACME, VirtualName("web"), FACTS)
+
+
+def certified(signer: str) -> dict[str, Any]:
+    pod = written()
+    source = {"podCertificate": {"signerName": signer, "keyType": "ED25519"}}
+    pod["spec"]["volumes"].append({"name": "certificate", "projected": {"sources": [source]}})
+    return pod
+
+
+@pytest.mark.parametrize("signer", ["kubernetes.io/kube-apiserver-client-pod", "example.com/other", ""])
+def test_a_pod_that_asks_for_a_certificate_is_refused(signer: str) -> None:
+    for facts in (FACTS, msgspec.structs.replace(FACTS, signers=frozenset({"example.com/mesh"}))):
+        with pytest.raises(ApiError) as caught:
+            pods_admission.created(certified(signer), ACME, VirtualName("web"), facts)
+        assert (caught.value.status.code, "pods.certificateSigners" in caught.value.status.message) == (403, True)
+
+
+def test_a_signer_that_the_provider_names_is_let_through() -> None:
+    facts = msgspec.structs.replace(FACTS, signers=frozenset({"example.com/mesh"}))
+    made = pods_admission.created(certified("example.com/mesh"), ACME, VirtualName("web"), facts)
+    assert made["spec"]["volumes"][-1] == certified("example.com/mesh")["spec"]["volumes"][-1]
 
 
 def seen(pod: dict[str, Any]) -> dict[str, Any]:

@@ -163,7 +163,10 @@ def test_what_bounds_the_controller_is_no_wall_of_its_own() -> None:
         for name in rule.get("resourceNames") or ()
     }
     for_pods = {pods_webhook.NAME, OWN_ROOT_CA}
-    assert writable == {one["metadata"]["name"] for one in WALLS if not _space(one)} | for_pods | {wall.ACCOUNT_POLICY}
+    assert writable == {one["metadata"]["name"] for one in WALLS if not _space(one)} | for_pods | {
+        wall.ACCOUNT_POLICY,
+        wall.CERTIFICATE_POLICY,
+    }
     for rule in role["rules"]:
         if {"escalate", "bind"} & set(rule["verbs"]) and "resourceNames" in rule:
             assert set(rule["resourceNames"]) <= kept

@@ -192,3 +192,16 @@ def test_a_tenant_gets_no_token_with_an_audience_of_the_host_or_none() -> None:
     assert spec["matchConstraints"]["resourceRules"][0]["resources"] == ["serviceaccounts/token"]
     assert spec["failurePolicy"] == "Fail"
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
+def test_a_pod_gets_certificates_of_the_named_signers_only() -> None:
+    policy, binding = wall.certificate_walls(["b.com/x", "a.com/x"])
+    spec = policy["spec"]
+    allowed = '!has(source.podCertificate) || source.podCertificate.signerName in ["a.com/x", "b.com/x"]'
+    assert allowed in spec["validations"][0]["expression"]
+    assert spec["matchConstraints"]["namespaceSelector"] == {
+        "matchExpressions": [{"key": "vcproxy.io/tenant", "operator": "Exists"}]
+    }
+    assert (spec["failurePolicy"], "matchConditions" in spec) == ("Fail", False)
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    assert "in []" in wall.certificate_walls(())[0]["spec"]["validations"][0]["expression"]

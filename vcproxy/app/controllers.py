@@ -69,7 +69,8 @@ def _installed(config: Config, *, webhook: bool) -> list[Object]:
     """What the controller keeps on the host; behind a webhook for pods also a policy."""
     host = config.pods.host_audiences
     walls = wall.pod_walls(host) if webhook else []
-    return [*installation.objects(__version__, config.exports), *wall.token_walls(host), *walls]
+    walls += [*wall.token_walls(host), *wall.certificate_walls(config.pods.certificate_signers)]
+    return [*installation.objects(__version__, config.exports), *walls]
 
 
 def _made_authority(tenant: TenantId) -> Made:

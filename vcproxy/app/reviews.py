@@ -56,4 +56,6 @@ def reviews_of(config: Config, authority: Callable[[], Pair]) -> Reviews | None:
 
 def _facts(config: Config) -> Facts:
     host, port = config.advertise_address or ("", 0)
-    return Facts(config.pods.nameserver or "", host, port, frozenset(config.pods.host_audiences))
+    inside = config.pods
+    audiences, signers = frozenset(inside.host_audiences), frozenset(inside.certificate_signers)
+    return Facts(inside.nameserver or "", host, port, audiences, signers)

@@ -35,10 +35,12 @@ class WebhookConfig(msgspec.Struct, frozen=True):
 
 
 class PodConfig(msgspec.Struct, frozen=True):
-    """What holds inside of pods: the address of the cluster's DNS, and the audiences of the host's API server."""
+    """What holds inside of pods: the address of the cluster's DNS, the audiences of the host's API server, and the
+    signers whose certificates pods may have."""
 
     nameserver: str | None
     host_audiences: tuple[str, ...]
+    certificate_signers: tuple[str, ...] = ()
 
 
 class TokenConfig(msgspec.Struct, frozen=True):

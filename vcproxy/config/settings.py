@@ -23,6 +23,7 @@ from vcproxy.config.values import (
     optional_url,
     service,
     some_of,
+    texts,
     url,
 )
 from vcproxy.core import exports
@@ -73,6 +74,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local"],
         "texts",
         "tokens of pods for these are made for the tenant's API server instead",
+    ),
+    Setting(
+        "pods.certificateSigners",
+        texts,
+        [],
+        "signers",
+        "none: whose certificates pods may have (podCertificate); that of kube-apiserver-client-pod opens the host",
     ),
     Setting("tokens.life", duration, "720h", "duration", "30 days: people renew a kubeconfig once a month"),
     Setting("tokens.longestLife", duration, "8760h", "duration", "a year: what is asked for beyond it is cut"),

@@ -65,6 +65,12 @@ def names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError("is a list of texts")
+    return tuple(value)
+
+
 def url(value: Any) -> str:
     text = str(value).rstrip("/")
     if not re.fullmatch(r"https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?", text):

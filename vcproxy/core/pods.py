@@ -15,6 +15,7 @@ import msgspec
 
 from vcproxy.core.audience import DOMAIN, audience
 from vcproxy.core.names import TenantId, VirtualName
+from vcproxy.core.status import forbidden
 
 NAMESPACE: Final = "vcproxy.io/namespace"
 """The annotation that holds a Pod's namespace as its tenant calls it."""
@@ -36,6 +37,9 @@ VARIABLES: Final[Mapping[str, str]] = {
 ROOT_CA: Final = "kube-root-ca.crt"
 OWN_ROOT_CA: Final = "vcproxy-root-ca.crt"
 """The ConfigMap that pods mount instead: the host heals the other one."""
+CERTIFICATE_REFUSAL: Final = (
+    "podCertificate: the provider of this cluster gives pods no certificates of this signer (pods.certificateSigners)"
+)
 CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
 NAMESERVERS: Final = 3
 SEARCHES: Final = 32
@@ -54,12 +58,14 @@ _NAMESPACE_FIELDS: Final = ("metadata.namespace", annotation_field(NAMESPACE))
 
 class Facts(msgspec.Struct, frozen=True):
     """What holds for all tenants: the cluster's DNS (empty: DNS stays the host's), the address of the proxy that pods
-    reach (empty: variables stay the host's), and the audiences of the host's own API server."""
+    reach (empty: variables stay the host's), the audiences of the host's own API server, and the signers whose
+    certificates a Pod may have."""
 
     nameserver: str = ""
     host: str = ""
     port: int = 0
     audiences: frozenset[str] = frozenset()
+    signers: frozenset[str] = frozenset()
 
     def annotations(self, namespace: VirtualName) -> dict[str, str]:
         """Our annotations of a new Pod."""
@@ -158,6 +164,17 @@ def projected_up(projected: Any, tenant: TenantId, audiences: frozenset[str]) ->
         config_map(_at(source, "configMap"), up=True)
         field_references(_at(source, "downwardAPI", "items"), up=True)
     return projected
+
+
+def check_certificates(projected: Any, signers: frozenset[str]) -> None:
+    """Raises ApiError 403 for a certificate of a signer that pods may not have: the host's API server may trust it.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#pod-certificate-requests
+    """
+    for source in _items(_at(projected, "sources")):
+        wanted = _at(source, "podCertificate")
+        if wanted is not None and _at(wanted, "signerName") not in signers:
+            raise forbidden(CERTIFICATE_REFUSAL)
 
 
 def projected_down(projected: Any, tenant: TenantId) -> Any:

@@ -15,14 +15,15 @@ from vcproxy.core.pods import Facts, Object
 
 
 def created(pod: Object, tenant: TenantId, namespace: VirtualName, facts: Facts) -> Object:
-    """A copy of a new Pod with all edits; a second time changes nothing."""
+    """A copy of a new Pod with all edits; a second time changes nothing. Raises ApiError 403 for what no Pod gets."""
     made = copy.deepcopy(pod)
     metadata, spec = made["metadata"], made["spec"]
     own = facts.annotations(namespace)
     metadata["annotations"] = {**_others(metadata.get("annotations")), **own}
     for container in _containers(spec):
         _set(container, "env", pods.env_up(container.get("env"), api=bool(facts.host)))
-    for volume in _named(spec.get("volumes")).values():
+    for volume in _dicts(spec.get("volumes")):
+        pods.check_certificates(volume.get("projected"), facts.signers)
         pods.projected_up(volume.get("projected"), tenant, facts.audiences)
         pods.config_map(volume.get("configMap"), up=True)
         pods.field_references((volume.get("downwardAPI") or {}).get("items"), up=True)
@@ -40,8 +41,12 @@ def _containers(spec: Object) -> list[Object]:
     return [one for kind in pods.CONTAINERS for one in spec.get(kind) or () if isinstance(one, dict)]
 
 
+def _dicts(items: Any) -> list[Object]:
+    return [one for one in items or () if isinstance(one, dict)]
+
+
 def _named(items: Any) -> dict[str, Object]:
-    return {str(one.get("name")): one for one in items or () if isinstance(one, dict)}
+    return {str(one.get("name")): one for one in _dicts(items)}
 
 
 def _set(container: Object, key: str, value: Any) -> None:

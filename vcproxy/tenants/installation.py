@@ -59,9 +59,14 @@ def objects(version: str, exports: Exports = NOTHING) -> list[Object]:
         metadata["labels"] = {**metadata.get("labels", {}), OWNER_LABEL: OWNER}
         metadata["annotations"] = {**metadata.get("annotations", {}), VERSION_ANNOTATION: version}
         if document["kind"].endswith("Role") and metadata["name"] in BOUNDS:
-            kept = [*found, *wall.token_walls(()), *wall.pod_walls(())]
+            kept = [*found, *_configured()]
             document["rules"] += wall.keeping_rules(one for one in kept if is_wall(one) and _beside(one, document))
     return found
+
+
+def _configured() -> list[Object]:
+    """The walls that the controller makes of the configuration, by their names: what they say is not told here."""
+    return [*wall.token_walls(()), *wall.pod_walls(()), *wall.certificate_walls(())]
 
 
 def _texts() -> list[str]:
@@ -209,7 +214,7 @@ class Installer:
         """
         await self._refuse_tenants()
         changes = []
-        everything = [*objects(self._version), *wall.token_walls(()), *wall.pod_walls(())][::-1]
+        everything = [*objects(self._version), *_configured()][::-1]
         for document in sorted(everything, key=lambda one: not is_gate(one)):
             there = await self._api.get(path(document))
             if there is None or (there["metadata"].get("labels") or {}).get(OWNER_LABEL) != OWNER:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from vcproxy.core import shadow
 from vcproxy.core.kinds import GUARDED, TABLE, Exposure, Kind
 from vcproxy.core.names import PROTECTED_NAMESPACES, SYSTEM_NAMESPACE, TENANT_LABEL
+from vcproxy.core.pods import CERTIFICATE_REFUSAL
 from vcproxy.core.private import TENANTS_GROUP, VOLUMES, write_group
 
 Object = dict[str, Any]
@@ -25,6 +26,7 @@ POLICY: Final = "vcproxy-tenants"
 POD_POLICY: Final = "vcproxy-pods"
 ACCOUNT_POLICY: Final = "vcproxy-accounts"
 ACCOUNT_REFUSAL: Final = "a token for the host's API server is not given to tenants"
+CERTIFICATE_POLICY: Final = "vcproxy-certificates"
 POD_REFUSAL: Final = "a token for the host's API server is not given to pods of tenants"
 PLURALS: Final = {
     "ClusterRole": "clusterroles",
@@ -158,6 +160,18 @@ def pod_walls(host_audiences: Iterable[str]) -> list[Object]:
     return _policy(POD_POLICY, rule, _foreign_tokens(host_audiences), POD_REFUSAL, {"namespaceSelector": matches})
 
 
+def certificate_walls(signers: Iterable[str]) -> list[Object]:
+    """A policy for Pods in namespaces of tenants, and its binding: no certificates (KEP-4317) but of `signers`.
+
+    Of the host's own signers one makes client certificates for its API server.
+    """
+    matches = {"matchExpressions": [{"key": TENANT_LABEL, "operator": "Exists"}]}
+    rule = {"apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["pods"], "scope": "*"}
+    allowed = f"!has(source.podCertificate) || source.podCertificate.signerName in {_names(signers)}"
+    refused = _sources(allowed)
+    return _policy(CERTIFICATE_POLICY, rule, refused, CERTIFICATE_REFUSAL, {"namespaceSelector": matches})
+
+
 def token_walls(host_audiences: Iterable[str]) -> list[Object]:
     """A policy for TokenRequests, and its binding: no tenant's identity gets a token that counts on the host.
 
@@ -170,9 +184,7 @@ def token_walls(host_audiences: Iterable[str]) -> list[Object]:
         "resources": ["serviceaccounts/token"],
         "scope": "*",
     }
-    refused = (
-        f"size(object.spec.audiences) > 0 && object.spec.audiences.all(one, !(one in {_audiences(host_audiences)}))"
-    )
+    refused = f"size(object.spec.audiences) > 0 && object.spec.audiences.all(one, !(one in {_names(host_audiences)}))"
     tenant = "request.userInfo.username.startsWith('vcproxy:tenant:')"
     return _policy(ACCOUNT_POLICY, rule, refused, ACCOUNT_REFUSAL, {}, [{"name": "tenant", "expression": tenant}])
 
@@ -203,19 +215,25 @@ def _policy(
     ]
 
 
-def _audiences(names: Iterable[str]) -> str:
-    """A list of audiences as CEL; they may hold any sign."""
+def _names(names: Iterable[str]) -> str:
+    """A list of names as CEL, of audiences or signers; they may hold any sign."""
     return "[" + ", ".join(json.dumps(one) for one in sorted(names)) + "]"
+
+
+def _sources(allowed: str) -> str:
+    """CEL: this holds for every source of the projected volumes of a Pod."""
+    return (
+        "!has(object.spec.volumes) || object.spec.volumes.all(volume, !has(volume.projected)"
+        f" || !has(volume.projected.sources) || volume.projected.sources.all(source, {allowed}))"
+    )
 
 
 def _foreign_tokens(host_audiences: Iterable[str]) -> str:
     """CEL: every projected token of a Pod names an audience that is not the host's. An audience holds any sign."""
-    audiences = _audiences(host_audiences)
-    return (
-        "!has(object.spec.volumes) || object.spec.volumes.all(volume, !has(volume.projected)"
-        " || !has(volume.projected.sources) || volume.projected.sources.all(source, !has(source.serviceAccountToken)"
+    return _sources(
+        "!has(source.serviceAccountToken)"
         " || (has(source.serviceAccountToken.audience) && source.serviceAccountToken.audience != ''"
-        f" && !(source.serviceAccountToken.audience in {audiences}))))"
+        f" && !(source.serviceAccountToken.audience in {_names(host_audiences)}))"
     )
 
 
