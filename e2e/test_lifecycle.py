@@ -94,3 +94,23 @@ def test_explain_prints_the_plan_and_the_rules(tenant: TenantCluster, proxy: Run
     hidden = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
     denied = json.loads(proxy.cli("explain", "get", hidden, "--tenant", tenant.id, "-o", "json").stdout)
     assert denied["plan"]["type"] == "Deny"
+
+
+def test_explain_knows_what_the_tenant_defined(tenant: TenantCluster, proxy: RunningProxy) -> None:
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    spec = {
+        "group": "explained.example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "things", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+    }
+    head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    body = {**head, "metadata": {"name": "things.explained.example.com"}, "spec": spec}
+    tenant.kubectl("create", "-f", "-", input=json.dumps(body))
+    tenant.kubectl("wait", "--for=condition=established", "--timeout=30s", "crd/things.explained.example.com")
+    target = "/apis/explained.example.com/v1/namespaces/default/things/x"
+    config = ("--config", str(proxy.config))
+    shown = json.loads(proxy.cli("explain", "get", target, "--tenant", tenant.id, *config, "-o", "json").stdout)
+    group = f"{tenant.id}-explained.example.com"
+    assert shown["target"].startswith(f"/apis/{group}/v1/namespaces/{tenant.id}-default/things/x")
+    assert shown["plan"]["row"] == "things.explained.example.com (own)"

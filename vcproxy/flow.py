@@ -24,7 +24,7 @@ from vcproxy.core.names import HostName, TenantId, VirtualName, down, possible_n
 from vcproxy.core.nodes import Sight
 from vcproxy.core.plan import Answer, Deny, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
-from vcproxy.core.scope import Scope
+from vcproxy.core.scope import Scope, of_tenant
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.host import beginnings, replies
@@ -266,20 +266,16 @@ class Flow:
         if len(learned) > 1024:
             learned.clear()
         settings = self._settings
-        authorities = settings.host_ca, settings.tenant_ca
-        scope = Scope(
-            view.id,
+        scope = of_tenant(
+            view,
+            self._registry.sight(view),
             caller.user,
-            view.classes,
-            namespaces,
-            learned,
-            *authorities,
-            apis=view.apis,
+            settings.exports,
+            namespaces=namespaces,
+            learned=learned,
+            host_ca=settings.host_ca,
+            tenant_ca=settings.tenant_ca,
             host_audiences=settings.host_audiences,
-            exports=settings.exports,
-            writable=view.writable,
-            defaults=view.defaults,
-            nodes=self._registry.sight(view),
         )
         defined = view.apis.made(asked.group, asked.resource) if view.apis.apis else None
 

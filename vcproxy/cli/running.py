@@ -12,10 +12,10 @@ from vcproxy.cli.session import TENANT, Access, access_options, get_tenant
 from vcproxy.config import document as configuration
 from vcproxy.config.document import ConfigErrors
 from vcproxy.config.sections import Config
-from vcproxy.core.names import TENANT_LABEL, TenantId
+from vcproxy.core.exported import NOTHING
+from vcproxy.core.names import TenantId
 from vcproxy.core.status import ApiError
-from vcproxy.core.view import TenantView
-from vcproxy.tenants.hostapi import HostApi, path_of
+from vcproxy.tenants.hostapi import HostApi
 
 config_option = click.option(
     "--config",
@@ -112,26 +112,26 @@ def _plain(value: Any) -> str:
 @click.argument("url")
 @click.option("--tenant", "id", type=TENANT, required=True)
 @click.option("--as", "user", default="admin", show_default=True, help="The user who asks.")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="The proxy's configuration: the kinds that it exports count.",
+)
 @output_option
 @access_options
-def explain(access: Access, method: str, url: str, id: TenantId, user: str, form: str) -> None:
+def explain(access: Access, method: str, url: str, id: TenantId, user: str, path: Path | None, form: str) -> None:
     """What the proxy would do with a request: the plan, and the rules that would run. Nothing is sent."""
-    from vcproxy.cli.explaining import explained
-    from vcproxy.tenants.namespaces import owned_namespace
-    from vcproxy.tenants.resource import parse
+    from vcproxy.cli.explaining import explained, known
+
+    exports = _load(path).exports if path is not None else NOTHING
 
     async def work(api: HostApi) -> dict[str, Any]:
-        found = parse(await get_tenant(api, id))
-        if found is None:
-            raise Failure(f"the host's Tenant {id} cannot be read")
-        query = {"labelSelector": f"{TENANT_LABEL}={id}"}
-        spaces = [owned_namespace(one) async for one in api.items(path_of("v1", "namespaces"), query)]
-        namespaces = {one.name: one.info for one in spaces if one is not None}
-        view = TenantView(
-            found.id, found.uid, found.phase, found.profile, found.classes, namespaces, writable=found.writable
-        )
+        await get_tenant(api, id)
+        found = await known(api.upstream, id, exports)
         try:
-            return explained(method.upper(), url, view, user)
+            return explained(method.upper(), url, found, user, exports)
         except ApiError as error:
             return {"plan": {"type": "Deny", "status": error.status.document()}}
 

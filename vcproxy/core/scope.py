@@ -1,6 +1,7 @@
 """What lenses know of a tenant at one moment."""
 
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
@@ -8,7 +9,7 @@ from vcproxy.core.apis import NONE, OwnApis
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.nodes import Sight
-from vcproxy.core.view import ClassLists, Defaults
+from vcproxy.core.view import ClassLists, Defaults, TenantView
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -33,3 +34,17 @@ class Scope(msgspec.Struct, frozen=True):
     nodes: Sight = Sight()
     writable: frozenset[str] = frozenset()
     defaults: Defaults = Defaults()
+
+
+def of_tenant(view: TenantView, sight: Sight, user: str, exports: Exports = NOTHING, **more: Any) -> Scope:
+    """What lenses know of a tenant as it is now; `more` are members of a Scope that are not the tenant's own."""
+    known: dict[str, Any] = {
+        "classes": view.classes,
+        "namespaces": view.namespaces,
+        "apis": view.apis,
+        "writable": view.writable,
+        "defaults": view.defaults,
+        "nodes": sight,
+        "exports": exports,
+    }
+    return Scope(view.id, user, **{**known, **more})
