@@ -24,7 +24,7 @@ from vcproxy.core.names import HostName, TenantId, VirtualName, down, possible_n
 from vcproxy.core.nodes import Sight
 from vcproxy.core.plan import Answer, Deny, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
-from vcproxy.core.scope import Scope, of_tenant
+from vcproxy.core.scope import Authorities, Scope, of_tenant
 from vcproxy.core.status import ApiError
 from vcproxy.core.view import NamespaceInfo, Phase, TenantView
 from vcproxy.host import beginnings, replies
@@ -64,15 +64,13 @@ class Registry(Protocol):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`body_limit` is in bytes, `host_timeout` in seconds; the certificates are PEM texts.
+    """`body_limit` is in bytes, `host_timeout` in seconds.
 
     `domain` is the one whose names are tenants, "" for none. `definitions` is how many kinds a tenant may define.
     """
 
     body_limit: int
     host_timeout: float
-    host_ca: str = ""
-    tenant_ca: str = ""
     domain: str = ""
     definitions: int = 100
     host_audiences: frozenset[str] = frozenset()
@@ -100,6 +98,7 @@ class Flow:
         limits: Limits,
         observer: Observer,
         settings: Settings,
+        authorities: Authorities | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
@@ -117,6 +116,7 @@ class Flow:
         self._limits = limits
         self._observer = observer
         self._settings = settings
+        self._authorities = authorities or Authorities()
         self._clock = clock
         self._kept = KeptViews()
         self._definitions = Definitions(settings.definitions)
@@ -273,8 +273,7 @@ class Flow:
             settings.exports,
             namespaces=namespaces,
             learned=learned,
-            host_ca=settings.host_ca,
-            tenant_ca=settings.tenant_ca,
+            authorities=self._authorities,
             host_audiences=settings.host_audiences,
         )
         defined = view.apis.made(asked.group, asked.resource) if view.apis.apis else None

@@ -10,7 +10,7 @@ from vcproxy.core.fields_namespaces import NAME_LABEL
 from vcproxy.core.lens import Inside, Lens
 from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.objects import ITEMS, Node
-from vcproxy.core.scope import Scope
+from vcproxy.core.scope import Authorities, Scope
 from vcproxy.core.view import ClassLists
 
 ALLOWED = frozenset({"fast", "slow"})
@@ -23,7 +23,7 @@ NAMESPACES = frozenset(map(VirtualName, ("default", "web", "db")))
 
 
 def scope(tenant: str = "acme", user: str = "ann") -> Scope:
-    return Scope(TenantId(tenant), user, CLASSES, NAMESPACES, set(), "HOST-CA", "TENANT-CA", apis=APIS)
+    return Scope(TenantId(tenant), user, CLASSES, NAMESPACES, set(), Authorities("HOST-CA", "TENANT-CA"), apis=APIS)
 
 
 labels = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)

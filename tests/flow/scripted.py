@@ -23,6 +23,7 @@ from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.http import Pipe, Reply
 from vcproxy.core.names import HostName, TenantId, VirtualName, down
 from vcproxy.core.nodes import Sight
+from vcproxy.core.scope import Authorities
 from vcproxy.core.view import ClassLists, NamespaceInfo, Phase, TenantView
 from vcproxy.flow import Flow, Settings
 from vcproxy.host.catalog import Catalog
@@ -201,6 +202,7 @@ class World:
     def __init__(self, *answers: Answer, namespaces: tuple[str, ...] = ("web",), phase: Phase = Phase.ACTIVE) -> None:
         self.host = ScriptedHost(*answers)
         self.policies = KeptPolicies()
+        self.authorities = Authorities()
         self.registry = ScriptedRegistry(*namespaces, phase=phase)
         keys = Keys.from_secret(_SECRET)
         self.issuer = Issuer(keys)
@@ -225,6 +227,7 @@ class World:
             limits=Limits(in_flight=10, watches=10),
             observer=Observer(CollectorRegistry()),
             settings=Settings(1024, 5.0),
+            authorities=self.authorities,
         )
 
     async def ask(

@@ -312,3 +312,20 @@ async def test_whoever_is_no_administrator_is_403_in_the_words_of_kubernetes() -
     code, found = await world.ask("GET", PODS)
     wanted = 'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "web"'
     assert (code, found["message"]) == (403, wanted)
+
+
+CA_MAP = "/api/v1/namespaces/web/configmaps/kube-root-ca.crt"
+
+
+def ca_map(text: str) -> dict[str, object]:
+    metadata = {"name": "kube-root-ca.crt", "namespace": "acme-web", "resourceVersion": "7"}
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"ca.crt": text}}
+
+
+async def test_a_certificate_that_is_rotated_counts_for_the_next_request() -> None:
+    world = World(*(Answer(200, ca_map(text)) for text in ("host 1", "host 1", "host 2", "host 2")))
+    shown = []
+    for host, own in (("host 1", "own 1"), ("host 1", "own 2"), ("host 1", "own 2"), ("host 2", "own 2")):
+        world.authorities.host, world.authorities.shown = host, own
+        shown.append((await world.ask("GET", CA_MAP))[1]["data"]["ca.crt"])
+    assert shown == ["own 1", "own 2", "host 2", "own 2"]

@@ -511,3 +511,19 @@ async def test_a_client_waits_for_an_older_window_no_longer_than_its_deadline(mo
     for reply in replies:
         assert reply.stream is not None
         await reply.stream.close()
+
+
+def ca_map(text: str, version: int) -> dict[str, object]:
+    metadata = {"name": "kube-root-ca.crt", "namespace": "acme-web", "resourceVersion": str(version)}
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"ca.crt": text}}
+
+
+async def test_a_certificate_that_is_rotated_is_shown_by_watches_that_are_open() -> None:
+    at = world()
+    at.authorities.host, at.authorities.shown = "host 1", "own 1"
+    client = await at.watch("/api/v1/configmaps?watch=1&resourceVersion=100")
+    await at.live.shared()[0].put(event("MODIFIED", ca_map("host 1", 101)))
+    at.authorities.host, at.authorities.shown = "host 2", "own 2"
+    await at.live.shared()[0].put(event("MODIFIED", ca_map("host 2", 102)))
+    told = b"".join(client.writes)
+    assert (b'"own 1"' in told, b'"own 2"' in told, b'"host ' in told) == (True, True, False)

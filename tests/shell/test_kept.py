@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from vcproxy.core import kinds
+from vcproxy.core.apis import collect
 from vcproxy.core.names import TenantId, VirtualName
 from vcproxy.core.plan import Forward, Identity
-from vcproxy.core.scope import Scope
+from vcproxy.core.scope import Authorities, Scope
 from vcproxy.core.view import ClassLists
 from vcproxy.host import kept
 from vcproxy.host.kept import KeptViews
@@ -33,7 +34,8 @@ def test_the_same_bytes_under_the_same_circumstances_are_found() -> None:
         {"user": "bob"},
         {"namespaces": frozenset({VirtualName("web"), VirtualName("new")})},
         {"classes": ClassLists(storage=frozenset({"fast"}))},
-        {"tenant_ca": "another"},
+        {"authorities": Authorities(shown="another")},
+        {"apis": collect((), "1", ())},
         {"learned": set()},
     ],
 )
@@ -54,6 +56,16 @@ def test_a_name_that_was_learned_since_makes_another_view() -> None:
     views.keep(b"{}", PLAN, scope, b"view")
     scope.learned.add("acme-gold")
     assert views.find(b"{}", PLAN, scope) is None
+
+
+def test_a_certificate_that_is_another_now_makes_another_view() -> None:
+    scope = msgspec.structs.replace(SCOPE, authorities=Authorities("host", "shown"))
+    for part in ("host", "shown"):
+        views = KeptViews()
+        views.keep(b"{}", PLAN, scope, b"view")
+        assert views.find(b"{}", PLAN, scope) == b"view"
+        setattr(scope.authorities, part, "rotated")
+        assert views.find(b"{}", PLAN, scope) is None
 
 
 def test_there_are_never_too_many_nor_too_large_ones() -> None:

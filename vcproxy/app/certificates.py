@@ -8,6 +8,7 @@ from typing import Final
 from vcproxy.access import certificates
 from vcproxy.access.certificates import CertificateSource, Pair
 from vcproxy.config.sections import Config, ListenConfig
+from vcproxy.core.scope import Authorities
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,16 @@ IN_CLUSTER_NAMES: Final = (
 
 
 class Certificates:
-    """Those of one proxy. `authority` gives vcproxy's own CA; it raises ValueError until that was read."""
+    """Those of one proxy. `authority` gives vcproxy's own CA; it raises ValueError until that was read.
+
+    `authorities` are what every request is told of: the proxy's own as of the last look, the host's as it is put there.
+    """
 
     def __init__(self, config: Config, authority: Callable[[], Pair]) -> None:
         self._listen = config.listen
         self._authority = authority
         self.tenants = _source(config.listen, config.advertise_address, authority)
+        self.authorities = Authorities()
         self._reviews: CertificateSource | None = None
 
     def reviews(self, name: str) -> CertificateSource:
@@ -55,6 +60,10 @@ class Certificates:
                     log.info("a new serving certificate is in use")
             except (OSError, ValueError) as error:
                 log.error("a serving certificate cannot be read, the old one stays in use: %s", error)
+        try:
+            self.authorities.shown = self.trusted()
+        except (OSError, ValueError) as error:
+            log.error("what clients trust cannot be read, the old certificate stays shown: %s", error)
 
 
 def _source(

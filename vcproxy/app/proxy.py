@@ -79,7 +79,6 @@ class Proxy:
         )
         self._rights = Rights(self._upstream, rbac_defaults.policy(), config.limits.rights)
         self._registry.keep(self._rights.reflectors)
-        self._host_ca = ""
         ca_path = path_of("v1", "configmaps", INSTALLATION)
         self._registry.watch_object(ca_path, "kube-root-ca.crt", self._take_host_ca)
         address = config.listen.public_url.partition("://")[2]
@@ -166,6 +165,7 @@ class Proxy:
 
     async def _listen(self) -> Server:
         tls = self._callers.listen(self._certificates.tenants.context())
+        self._certificates.authorities.shown = self._certificates.trusted()
         server = Server(self._flow().handle, settings.of_listener(self._config), tls)
         await server.start()
         self._ready = True
@@ -208,8 +208,10 @@ class Proxy:
             sealer=self._sealer,
             limits=self._limits,
             observer=Observer(self._metrics, self._request_log),
-            settings=settings.of_requests(self._config, self._host_ca, self._certificates.trusted()),
+            settings=settings.of_requests(self._config),
+            authorities=self._certificates.authorities,
         )
 
     def _take_host_ca(self, found: dict[str, Any] | None) -> None:
-        self._host_ca = ((found or {}).get("data") or {}).get("ca.crt", self._host_ca)
+        known = self._certificates.authorities
+        known.host = ((found or {}).get("data") or {}).get("ca.crt", known.host)

@@ -20,14 +20,12 @@ def of_listener(config: Config) -> ServerSettings:
     )
 
 
-def of_requests(config: Config, host_ca: str, ca: str) -> Settings:
-    """`host_ca` is the host's CA as pods have it, `ca` the proxy's; both PEM."""
+def of_requests(config: Config) -> Settings:
+    """Each request."""
     limits = config.limits
     return Settings(
         limits.body_bytes,
         limits.host_timeout,
-        host_ca,
-        ca,
         config.listen.domain,
         limits.definitions,
         frozenset(config.pods.host_audiences),

@@ -40,11 +40,13 @@ TEXT: Final = Lens("TEXT", same, text(text_down), Inside.CLOSED, wakes=(ID,))
 
 
 def _ca_up(value: Any, scope: Scope) -> Any:
-    return scope.host_ca if scope.tenant_ca and value == scope.tenant_ca else value
+    known = scope.authorities
+    return known.host if known.shown and value == known.shown else value
 
 
 def _ca_down(value: Any, scope: Scope) -> Any:
-    return scope.tenant_ca if scope.host_ca and value == scope.host_ca else value
+    known = scope.authorities
+    return known.shown if known.host and value == known.host else value
 
 
 ROOT_CA: Final = Lens("ROOT_CA", _ca_up, _ca_down)

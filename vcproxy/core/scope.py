@@ -12,6 +12,13 @@ from vcproxy.core.nodes import Sight
 from vcproxy.core.view import ClassLists, Defaults, TenantView
 
 
+class Authorities(msgspec.Struct):
+    """The host's CA as pods have it, and the proxy's own, which is `shown` for it: PEM, live, for all tenants."""
+
+    host: str = ""
+    shown: str = ""
+
+
 class Scope(msgspec.Struct, frozen=True):
     """What lenses know of a tenant. `learned` takes up host names that were met, so that free text can be mapped.
 
@@ -25,8 +32,7 @@ class Scope(msgspec.Struct, frozen=True):
     classes: ClassLists = ClassLists()
     namespaces: Collection[VirtualName] = frozenset()
     learned: set[str] = msgspec.field(default_factory=set)
-    host_ca: str = ""
-    tenant_ca: str = ""
+    authorities: Authorities = msgspec.field(default_factory=Authorities)
     full: bool = True
     apis: OwnApis = NONE
     host_audiences: frozenset[str] = frozenset()

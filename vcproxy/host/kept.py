@@ -23,6 +23,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
     scope: Scope
     learned: int
+    authorities: tuple[str, str]
     view: bytes
 
 
@@ -45,7 +46,7 @@ class KeptViews:
             return
         while len(self._kept) >= MOST:
             del self._kept[next(iter(self._kept))]
-        self._kept[_key(raw, plan, scope)] = _Kept(scope, len(scope.learned), view)
+        self._kept[_key(raw, plan, scope)] = _Kept(scope, len(scope.learned), _authorities(scope), view)
 
 
 def _key(raw: bytes, plan: Forward, scope: Scope) -> _Key:
@@ -60,6 +61,11 @@ def _same(kept: _Kept, scope: Scope) -> bool:
         and before.classes is scope.classes
         and before.learned is scope.learned
         and kept.learned == len(scope.learned)
-        and before.host_ca is scope.host_ca
-        and before.tenant_ca is scope.tenant_ca
+        and before.apis is scope.apis
+        and kept.authorities == _authorities(scope)
     )
+
+
+def _authorities(scope: Scope) -> tuple[str, str]:
+    """What is live in a scope, as it is now."""
+    return scope.authorities.host, scope.authorities.shown
