@@ -1,21 +1,21 @@
 """Nothing is lost, doubled or out of order, however often the proxy is restarted."""
 
-import contextlib
-import http.client
-import itertools
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from e2e.clients import informers
-from e2e.clients.followers import Access, Follower, Requests
+from e2e.clients.followers import Access, Follower
 from e2e.clients.informers import GoInformer, Told
+from e2e.clients.writers import Writer
+from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import Host
+from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 
 # CPython's wrap_socket leaves a socket unclosed whose peer was gone before the handshake (SSLSocket._create)
@@ -47,54 +47,6 @@ def tenants(fragile: RunningProxy, run_folder: Path) -> list[TenantCluster]:
     for tenant in made:
         tenant.kubectl("create", "namespace", "web")
     return made
-
-
-class Writer:
-    """Makes, changes three times and deletes ConfigMaps, one after the other, until it is stopped; `done` counts."""
-
-    def __init__(self, access: Access, spaces: list[str], name: str, stop: threading.Event) -> None:
-        self.done = 0
-        self.failed: BaseException | None = None
-        self._requests = Requests(access)
-        self._spaces, self._name, self._stop = spaces, name, stop
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def join(self) -> None:
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            for number, space in enumerate(itertools.cycle(self._spaces)):
-                if self._stop.is_set():
-                    return
-                self._life(f"/api/v1/namespaces/{space}/configmaps", f"{self._name}-{number}")
-        except BaseException as error:
-            self.failed = error
-        finally:
-            self._requests.close()
-
-    def _life(self, collection: str, name: str) -> None:
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"counter": "0"}}
-        self._until_done("POST", collection, body, also=409)
-        for counter in range(1, 4):
-            self._until_done("PUT", f"{collection}/{name}", {**body, "data": {"counter": str(counter)}})
-        self._until_done("DELETE", f"{collection}/{name}", None, also=404)
-
-    def _until_done(self, method: str, target: str, body: Any, also: int = 0) -> None:
-        """Ask until there is an answer. Where there was none the change may have been made: `also` says that it was."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                code, document = self._requests.call(method, target, body)
-                if code in (200, 201, also):
-                    self.done += 1
-                    time.sleep(0.012)  # the restarts take longer than the changes would
-                    return
-                assert code in (429, 502, 503, 504), (code, document)
-            time.sleep(0.1)
-        raise TimeoutError(f"{method} {target}")
 
 
 def restarted(proxy: RunningProxy, number: int) -> None:
@@ -193,24 +145,44 @@ def until(true: Any, seconds: float, *, strict: bool = True) -> None:
         time.sleep(0.2)
 
 
+Ways = tuple[Callable[[ControlPlane], object], Callable[[RunningProxy], object]]
+WAYS: Final[dict[str, Ways]] = {
+    "in order": (ControlPlane.stop_api_server, RunningProxy.stop_serving),
+    "killed": (ControlPlane.kill_api_server, RunningProxy.kill_serving),
+}
+"""How the host ends, and how the proxy does."""
+
+
+@pytest.mark.own_host
+@pytest.mark.parametrize("way", list(WAYS))
 def test_kubectl_get_w_ends_with_the_proxy_as_it_does_with_a_host(
-    fragile: RunningProxy, tenants: list[TenantCluster]
+    control_plane: ControlPlane, host_kubectl: Kubectl, fragile: RunningProxy, tenants: list[TenantCluster], way: str
 ) -> None:
     """kubectl does not watch on by itself: it ends, and what it says names nothing of the host."""
-    kubectl = tenants[0].kubectl
+    end_host, end_proxy = WAYS[way]
+    with_host = ended(host_kubectl, lambda: end_host(control_plane))
+    control_plane.start_api_server()
+    with_proxy = ended(tenants[0].kubectl, lambda: end_proxy(fragile))
+    fragile.start_serving()
+    assert with_proxy == with_host
+    assert f"{tenants[0].id}-" not in with_proxy[1]
+
+
+def ended(kubectl: Kubectl, end: Callable[[], object]) -> tuple[int, str]:
+    """The exit code of a `kubectl get -w` whose server ends, and what it said on its standard error."""
+    until(lambda: kubectl("get", "configmaps", check=False).returncode == 0, 30)
     command = [str(kubectl.program), "get", "configmaps", "--watch", "--output=name"]
     watching = subprocess.Popen(command, env=kubectl.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert watching.stdout is not None
         assert watching.stdout.readline().startswith(b"configmap/")  # that was its list
         time.sleep(1)
-        kubectl("create", "configmap", "while-watching")
-        while watching.stdout.readline() != b"configmap/while-watching\n":
+        name = f"while-watching-{random_id()}"
+        kubectl("create", "configmap", name)
+        while watching.stdout.readline() != f"configmap/{name}\n".encode():
             pass  # the others of the list
-        fragile.stop_serving()
-        fragile.start_serving()
+        end()
         _, said = watching.communicate(timeout=20)
     finally:
         watching.kill()
-    assert watching.returncode == 0, said
-    assert f"{tenants[0].id}-".encode() not in said
+    return watching.returncode, said.decode()

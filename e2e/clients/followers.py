@@ -80,11 +80,13 @@ class Follower:
     """Lists a collection, watches it, and goes on from the last version for ever, in a thread of its own.
 
     `events` are those that came, in order; `lists` counts how often it began anew, `resumes` how often it went on.
+    `held` is what it would show: the version of each object that is there, by uid.
     """
 
     def __init__(self, access: Access, collection: str) -> None:
         self.events: list[Seen] = []
         self.problems: list[str] = []
+        self.held: dict[str, int] = {}
         self.lists = self.resumes = 0
         self.version = ""
         self._access = access
@@ -128,6 +130,8 @@ class Follower:
     def _run(self) -> None:
         while not self._stopping:
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):  # it is away: that is the point
+                if not self.version:
+                    self._list()
                 self._watch()
             self.resumes += 1
             time.sleep(PAUSE)
@@ -135,9 +139,12 @@ class Follower:
     def _list(self) -> None:
         with contextlib.closing(Requests(self._access)) as requests:
             code, document = requests.call("GET", self._collection)
-        assert code == 200, document
+        if code != 200:
+            raise http.client.HTTPException(f"list answered {code}: {document}")
         self.lists += 1
         self.version = document["metadata"]["resourceVersion"]
+        found = [one["metadata"] for one in document["items"]]
+        self.held = {one["uid"]: int(one["resourceVersion"]) for one in found}
 
     def _watch(self) -> None:
         connection = self._connection = self._access.connect()
@@ -148,7 +155,7 @@ class Follower:
                 if response.status != 200:
                     self.problems.append(f"watch answered {response.status}")
                     return
-                while not self._stopping and (line := response.readline()):
+                while not self._stopping and self.version and (line := response.readline()):
                     if line.endswith(b"\n"):
                         self._take(json.loads(line))
         finally:
@@ -157,9 +164,14 @@ class Follower:
     def _take(self, event: dict[str, Any]) -> None:
         if event["type"] == "ERROR":
             self.problems.append(f"{event['object'].get('code')}: {event['object'].get('message')}")
-            self._list()
+            self.version = ""  # what is there is listed anew
             return
         metadata = event["object"]["metadata"]
         self.version = metadata["resourceVersion"]
-        if event["type"] != "BOOKMARK":
-            self.events.append(Seen(event["type"], metadata["uid"], int(self.version)))
+        if event["type"] == "BOOKMARK":
+            return
+        self.events.append(Seen(event["type"], metadata["uid"], int(self.version)))
+        if event["type"] == "DELETED":
+            self.held.pop(metadata["uid"], None)
+        else:
+            self.held[metadata["uid"]] = int(self.version)

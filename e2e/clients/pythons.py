@@ -4,6 +4,8 @@ It is no dependency of the project: 130 MB that only one test reads. The package
 """
 
 import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,13 +13,15 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from e2e.cluster.build import cache_folder
 from e2e.cluster.images import write_tree
+from e2e.cluster.processes import Process
 
 SOURCE: Final = Path(__file__).parent / "python"
 PROGRAM: Final = SOURCE / "inside.py"
+FOLLOWING: Final = SOURCE / "follow.py"
 LOCK: Final = SOURCE / "packages.lock"
 INSTALL_DEADLINE: Final = 240.0
 HOME: Final = "/packages"
@@ -54,6 +58,20 @@ def failure() -> str:
     except RuntimeError as error:
         return str(error)
     return ""
+
+
+class PythonFollower:
+    """follow.py with a kubeconfig: an informer as programs write it; its lines go to `log`."""
+
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        self._log = log
+        env = {"PYTHONPATH": str(packages()), "PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", "")}
+        self.process = Process("follower", [sys.executable, str(FOLLOWING), str(kubeconfig)], log, env=env)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Lists (`list`: their version) and what was told (`event`, `uid`, `version`), in order."""
+        whole = self._log.read_bytes().rpartition(b"\n")[0] if self._log.exists() else b""
+        return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
 
 def write_python_image(target: Path, name: str) -> None:

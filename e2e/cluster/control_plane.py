@@ -64,6 +64,11 @@ class ControlPlane:
         return f"https://{self.address}:{self._api}"
 
     @property
+    def store_url(self) -> str:
+        """Where etcd listens."""
+        return f"http://{LOOPBACK}:{self._etcd}"
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's."""
         return self._pki.kubeconfig("admin")
@@ -140,7 +145,7 @@ class ControlPlane:
         self._store.kill()
         time.sleep(away)
         self._store.start()
-        self._wait("etcd is ready", lambda: _answers(f"http://127.0.0.1:{self._etcd}/readyz", None))
+        self._wait("etcd is ready", lambda: _answers(f"{self.store_url}/readyz", None))
 
     def compact(self) -> None:
         """Let etcd forget everything but the newest state (its JSON gateway: /v3/kv/compaction)."""
@@ -148,7 +153,7 @@ class ControlPlane:
         self._of_etcd("compaction", {"revision": revision, "physical": True})
 
     def _of_etcd(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self._etcd}/v3/kv/{call}"
+        url = f"{self.store_url}/v3/kv/{call}"
         with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=10) as answer:
             return dict(json.loads(answer.read()))
 
@@ -304,6 +309,7 @@ def api_server_flags(pki: Pki, etcd: int, port: int, policy: Path, address: str 
         "--enable-admission-plugins=NodeRestriction",
         "--anonymous-auth=false",
         "--allow-privileged=true",
+        "--shutdown-watch-termination-grace-period=3s",  # else watches keep it for a minute when it is told to end
         f"--service-cluster-ip-range={SERVICES}",
         f"--kubelet-client-certificate={pki.path('kubelet-client.crt')}",
         f"--kubelet-client-key={pki.path('kubelet-client.key')}",
