@@ -1,4 +1,7 @@
-"""Two workers on one address behave as one proxy: whichever takes a connection."""
+"""Two workers on one address behave as one proxy: whichever takes a connection.
+
+What copies of a proxy have in common, replicas or workers, is in e2e/chaos/test_replicas.py.
+"""
 
 import os
 import signal
@@ -80,22 +83,6 @@ def test_a_namespace_that_was_just_looked_for_and_made_is_there_at_whichever_wor
         assert client.call("POST", "/api/v1/namespaces", space).code == 201
         written = [client.call("POST", maps, {"metadata": {"name": f"map-{one}"}}).code for one in range(4)]
         assert written == [201] * 4
-
-
-def test_a_list_goes_on_at_whichever_worker(client: Client) -> None:
-    wait_known_by_both(client)
-    for number in range(6):
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"many-{number}"}}
-        assert client.call("POST", MAPS, body).code == 201
-    found, token = [], ""
-    while True:
-        part = client.call("GET", f"{MAPS}?limit=1{f'&continue={token}' if token else ''}").document
-        found += [one["metadata"]["name"] for one in part["items"]]
-        token = part["metadata"].get("continue", "")
-        if not token:
-            break
-    assert len(found) == len(set(found))
-    assert {f"many-{number}" for number in range(6)} <= set(found)
 
 
 def test_a_worker_that_is_killed_is_started_anew(client: Client, pair: RunningProxy) -> None:

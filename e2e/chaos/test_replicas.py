@@ -1,21 +1,18 @@
-"""Two replicas behind one address, each connection at the next one: clients cannot tell, nor when one of them ends."""
+"""Two copies behind one address, replicas or workers: clients cannot tell, nor when one of them ends."""
 
 import contextlib
 import itertools
 import json
-import select
-import socket
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from e2e.client import Client
 from e2e.clients.followers import Access, Follower
+from e2e.cluster.copies import COPIES, Copies, Replicas, Workers, wait_known
 from e2e.cluster.host import Host
 from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 
@@ -23,101 +20,53 @@ from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket(?!.*raddr):ResourceWarning")
 
 MAPS: Final = "/api/v1/namespaces/default/configmaps"
+RBAC: Final = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+SETTINGS: Final = {"limits": {"drain": "2s"}}
 REVOKED: Final = 5.0
-"""Seconds in which every replica must refuse a revoked token."""
+"""Seconds in which every copy must refuse a revoked token."""
+COUNTS: Final = 1.0
+"""Seconds in which a change of rights must count at every copy."""
 
 
-class RoundRobin:
-    """A load balancer for TCP: each connection goes to the next port that takes it. `taken` counts them by port."""
-
-    def __init__(self, ports: Sequence[int]) -> None:
-        self.taken: Counter[int] = Counter()
-        self._count = len(ports)
-        self._ports = itertools.cycle(ports)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def stop(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it was stopped
-            while True:
-                threading.Thread(target=self._serve, args=self._listener.accept()[:1], daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
-            backend = self._next()
-            if backend is not None:
-                with backend:
-                    copy_both_ways(client, backend)
-
-    def _next(self) -> socket.socket | None:
-        for _ in range(self._count):
-            port = next(self._ports)
-            with contextlib.suppress(OSError):
-                backend = socket.create_connection(("127.0.0.1", port), timeout=5)
-                self.taken[port] += 1
-                return backend
-        return None
-
-
-def copy_both_ways(one: socket.socket, other: socket.socket) -> None:
-    """Until either of them ends. Raises OSError."""
-    peer = {one: other, other: one}
-    while True:
-        for ready in select.select([one, other], [], [])[0]:
-            data = ready.recv(65536)
-            if not data:
-                return
-            peer[ready].sendall(data)
-
-
-@pytest.fixture(scope="module")
-def replicas(host: Host, run_folder: Path, proxy: RunningProxy) -> Iterator[list[RunningProxy]]:
+@pytest.fixture(scope="module", params=["replicas", "workers"])
+def copies(request: pytest.FixtureRequest, host: Host, run_folder: Path, proxy: RunningProxy) -> Iterator[Copies]:
     """Two of them. (`proxy` installs first.)"""
     del proxy
     with contextlib.ExitStack() as stack:
-        made = []
-        for number in range(2):
-            running = RunningProxy(host, run_folder / f"replica-{number}", {"limits": {"drain": "2s"}})
+
+        def started(name: str, workers: int) -> RunningProxy:
+            running = RunningProxy(host, run_folder / name, SETTINGS, workers=workers)
             running.start()
             stack.callback(running.stop_serving)
-            made.append(running)
-        yield made
+            return running
 
-
-@pytest.fixture(scope="module")
-def balancer(replicas: list[RunningProxy]) -> Iterator[RoundRobin]:
-    made = RoundRobin([replica.port for replica in replicas])
-    yield made
-    made.stop()
+        if request.param == "workers":
+            yield Workers(started("both", COPIES))
+        else:
+            replicas = Replicas([started(f"replica-{number}", 1) for number in range(COPIES)])
+            stack.callback(replicas.stop)
+            yield replicas
 
 
 @pytest.fixture
-def tenant(replicas: list[RunningProxy], balancer: RoundRobin, run_folder: Path) -> TenantCluster:
+def tenant(copies: Copies, run_folder: Path) -> TenantCluster:
     """Its kubeconfig names the common address."""
-    made = TenantCluster(replicas[0], random_id(), run_folder).create("--timeout", "60")
-    replicas[1].wait_known(made.id, made.token)
-    address = f"https://127.0.0.1:{balancer.port}"
-    replicas[0].cli("kubeconfig", made.id, "--server", address, "--out", str(made.kubeconfig))
-    for replica in replicas:
-        replica.wait_known(made.id, made.token)
+    made = TenantCluster(copies.installed, random_id(), run_folder).create("--timeout", "60")
+    address = f"https://127.0.0.1:{copies.port}"
+    copies.installed.cli("kubeconfig", made.id, "--server", address, "--out", str(made.kubeconfig))
+    wait_known(copies, made)
     return made
+
+
+@pytest.fixture
+def both(copies: Copies, tenant: TenantCluster) -> list[Client]:
+    """A client of each."""
+    return [copies.at(number, tenant) for number in range(COPIES)]
 
 
 @pytest.fixture
 def client(tenant: TenantCluster) -> Client:
     return Client(tenant.kubeconfig)
-
-
-def at(replica: RunningProxy, tenant: TenantCluster) -> Client:
-    """A client of one replica, past the balancer."""
-    found = Client(tenant.kubeconfig)
-    found.port = replica.port
-    return found
 
 
 def created(client: Client, name: str) -> str:
@@ -145,17 +94,13 @@ def told(follower: Follower, wanted: int) -> None:
         time.sleep(0.1)
 
 
-def test_a_list_goes_on_at_the_other_replica(
-    client: Client, tenant: TenantCluster, replicas: list[RunningProxy], balancer: RoundRobin
-) -> None:
+def test_a_list_goes_on_at_the_other_copy(client: Client, both: list[Client]) -> None:
     for number in range(7):
         created(client, f"many-{number}")
-    whole = client.call("GET", MAPS).document
-    wanted = [one["metadata"]["name"] for one in whole["items"]]
-    before = Counter(balancer.taken)
+    wanted = [one["metadata"]["name"] for one in client.call("GET", MAPS).document["items"]]
     found, token = [], ""
     for turn in itertools.count():
-        answer = client.call("GET", f"{MAPS}?limit=1{f'&continue={token}' if token else ''}")
+        answer = both[turn % COPIES].call("GET", f"{MAPS}?limit=1{f'&continue={token}' if token else ''}")
         assert answer.code == 200, answer.body
         found += [one["metadata"]["name"] for one in answer.document["items"]]
         if turn == 0:
@@ -164,13 +109,10 @@ def test_a_list_goes_on_at_the_other_replica(
         if not token:
             break
     assert found == wanted
-    assert all(balancer.taken[replica.port] - before[replica.port] >= 3 for replica in replicas)
-    foreign = at(replicas[0], tenant).call("GET", f"{MAPS}?limit=1").document["metadata"]["continue"]
-    assert at(replicas[1], tenant).call("GET", f"{MAPS}?continue={foreign}").code == 200
 
 
-def test_a_watch_resumes_at_the_other_replica(tenant: TenantCluster, replicas: list[RunningProxy]) -> None:
-    here, there = (at(replica, tenant) for replica in replicas)
+def test_a_watch_resumes_at_the_other_copy(both: list[Client]) -> None:
+    here, there = both
     created(here, "first")
     since = created(there, "second")
     created(here, "third")
@@ -185,19 +127,16 @@ def test_a_watch_resumes_at_the_other_replica(tenant: TenantCluster, replicas: l
     assert (third["name"], seen) == ("third", ["fourth", "fifth"])
 
 
-def test_replicas_that_end_in_turn_cost_a_watcher_no_event(
-    client: Client, tenant: TenantCluster, replicas: list[RunningProxy]
-) -> None:
+def test_copies_that_end_in_turn_cost_a_watcher_no_event(client: Client, tenant: TenantCluster, copies: Copies) -> None:
     follower, made = Follower(Access(tenant.kubeconfig), MAPS).start(), 0
     try:
-        for turn in range(4):
-            replica = replicas[turn % 2]
-            replica.kill_serving() if turn > 1 else replica.stop_serving()
+        for turn in range(2 * COPIES):
+            copies.end(turn % COPIES, kill=turn >= COPIES)
             for _ in range(10):
                 created_somehow(client, f"turn-{made}")
                 made += 1
-            replica.start_serving()
-            replica.wait_known(tenant.id, client.token)
+            copies.bring_back(turn % COPIES)
+            wait_known(copies, tenant)
         told(follower, made)
         time.sleep(0.5)
         uids = [one["metadata"]["uid"] for one in client.call("GET", MAPS).document["items"]]
@@ -209,24 +148,62 @@ def test_replicas_that_end_in_turn_cost_a_watcher_no_event(
         follower.stop()
 
 
-def test_a_revoked_token_is_refused_at_every_replica(
-    client: Client, tenant: TenantCluster, replicas: list[RunningProxy]
-) -> None:
-    issued = json.loads(replicas[0].cli("token", "issue", tenant.id, "-o", "json").stdout)
-    both = [at(replica, tenant) for replica in replicas]
+def issued(copies: Copies, tenant: TenantCluster, both: list[Client], *options: str) -> dict[str, Any]:
+    """A token that both clients use from now on."""
+    found: dict[str, Any] = json.loads(copies.installed.cli("token", "issue", tenant.id, *options, "-o", "json").stdout)
     for one in both:
-        one.token = issued["token"]
-        end = time.monotonic() + 10
-        while one.call("GET", MAPS).code != 200:
-            assert time.monotonic() < end
+        one.token = found["token"]
+    return found
+
+
+def until(clients: list[Client], code: int, seconds: float) -> None:
+    """All of them are answered a code at the same time, within some seconds."""
+    end = time.monotonic() + seconds
+    while (codes := [one.call("GET", MAPS).code for one in clients]) != [code] * len(clients):
+        assert time.monotonic() < end, codes
+
+
+def test_a_revoked_token_is_refused_at_every_copy(
+    client: Client, tenant: TenantCluster, both: list[Client], copies: Copies
+) -> None:
+    token = issued(copies, tenant, both)
+    until(both, 200, 10)
     watches = [one.events("/api/v1/configmaps?watch=1&timeoutSeconds=60", timeout=20) for one in both]
-    assert [next(events)["type"] for events in watches] == ["ADDED"] * 2
-    replicas[0].cli("token", "revoke", tenant.id, issued["id"])
+    assert [next(events)["type"] for events in watches] == ["ADDED"] * COPIES
+    copies.installed.cli("token", "revoke", tenant.id, token["id"])
     end = time.monotonic() + REVOKED
-    while [one.call("GET", MAPS).code for one in both] != [401, 401]:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(both, 401, REVOKED)
     for events in watches:
         list(events)  # raises where it does not end by itself, and cleanly
     assert time.monotonic() < end + REVOKED
     assert client.call("GET", MAPS).code == 200
+
+
+RULES: Final = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]
+BOB: Final = {"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}
+
+
+def test_a_change_of_rights_counts_for_its_writer_at_once_and_everywhere_within_a_second(
+    tenant: TenantCluster, both: list[Client], copies: Copies
+) -> None:
+    """Given and taken, by a binding and by the role itself, each written at the first copy."""
+    writer = copies.at(0, tenant)
+    issued(copies, tenant, both, "--user", "bob", "--group", "readers")
+    until(both, 403, 10)
+    role = {"metadata": {"name": "reads"}, "rules": RULES}
+    reference = {"kind": "Role", "name": "reads", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": "reads"}, "roleRef": reference, "subjects": [BOB]}
+    assert writer.call("POST", f"{RBAC}/roles", role).code == 201
+    for method, path, body, code in (
+        ("POST", "rolebindings", binding, 200),
+        ("PUT", "roles/reads", {**role, "rules": []}, 403),
+        ("PUT", "roles/reads", role, 200),
+        ("DELETE", "rolebindings/reads", None, 403),
+        ("POST", "rolebindings", binding, 200),
+        ("DELETE", "roles/reads", None, 403),
+    ):
+        answer = writer.call(method, f"{RBAC}/{path}", body)
+        assert answer.code in (200, 201), answer.body
+        end = time.monotonic() + COUNTS
+        assert both[0].call("GET", MAPS).code == code, (method, path)
+        until(both[1:], code, end - time.monotonic())
