@@ -1,8 +1,6 @@
 """Faults: the host away, slow or lost, clients that go away, the proxy told to end; each as a client can handle it."""
 
 import contextlib
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from e2e.chaos.faults import asleep, dead
 from e2e.client import Client
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import Host
@@ -55,27 +54,19 @@ def test_two_replicas_answer_alike(client: Client, proxy: RunningProxy) -> None:
 
 
 def test_a_slow_host_is_504(client: Client, control_plane: ControlPlane) -> None:
-    server = control_plane.pids()["kube-apiserver"]
-    os.kill(server, signal.SIGSTOP)
-    time.sleep(0.3)  # all of its threads
-    try:
+    with asleep(control_plane):
         start = time.monotonic()
         answer = client.call("GET", f"{MAPS}/x")
         took = time.monotonic() - start
-    finally:
-        os.kill(server, signal.SIGCONT)
     assert (answer.code, answer.document["reason"], took < 10) == (504, "Timeout", True), (answer.body, took)
     assert until(client, 200)
 
 
 def test_a_host_that_is_away_is_502_or_503_and_comes_back(client: Client, control_plane: ControlPlane) -> None:
-    control_plane.kill_api_server()
-    try:
+    with dead(control_plane):
         answer = client.call("GET", MAPS)
         assert answer.code in (502, 503)
         assert answer.document["kind"] == "Status"
-    finally:
-        control_plane.start_api_server()
     assert until(client, 200)
 
 

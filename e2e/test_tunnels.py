@@ -30,6 +30,7 @@ import pytest
 import yaml
 
 from e2e.client import Client
+from e2e.clients.websocket import CLOSE, ERROR, STDERR, STDIN, STDOUT, WebSocket, exec_target
 from e2e.cluster.host import Host
 from e2e.cluster.images import AGNHOST, BUSYBOX
 from e2e.cluster.kubectl import Kubectl
@@ -203,6 +204,32 @@ def test_a_client_that_goes_away_ends_the_program(side: Side, wire: str) -> None
         wait_until(lambda: exists(side, "/tmp/here"))
         running.kill()
     wait_until(lambda: not exists(side, "/tmp/here"))
+
+
+@pytest.mark.parametrize("protocol", ["v4.channel.k8s.io", "v5.channel.k8s.io"])
+def test_a_websocket_of_either_version_carries_every_channel(side: Side, protocol: str) -> None:
+    """kubectl asks for v5 alone, older clients for v4, in which nothing says that the input has ended."""
+    target = exec_target("web", "box", ["sh", "-c", "read line; echo $line; echo err >&2; exit 7"], stdin=True)
+    with WebSocket(client_of(side), target, protocol) as tunnel:
+        assert tunnel.protocol == protocol
+        tunnel.send(STDIN, b"typed\n")
+        said = tunnel.rest()
+    assert (said[STDOUT], said[STDERR]) == (b"typed\n", b"err\n")
+    ended = json.loads(said[ERROR])
+    assert (ended["reason"], ended["details"]["causes"]) == (
+        "NonZeroExitCode",
+        [{"reason": "ExitCode", "message": "7"}],
+    )
+
+
+def test_only_version_five_can_end_the_input(side: Side) -> None:
+    target = exec_target("web", "box", ["cat"], stdin=True)
+    with WebSocket(client_of(side), target, "v5.channel.k8s.io") as tunnel:
+        tunnel.send(STDIN, b"all\n")
+        tunnel.send(CLOSE, bytes((STDIN,)))
+        said = tunnel.rest()
+    assert said[STDOUT] == b"all\n"
+    assert json.loads(said[ERROR])["status"] == "Success"
 
 
 # cp
@@ -506,6 +533,11 @@ def test_nothing_that_kubectl_said_names_the_host_side(side: Side, tenant: Tenan
 
 
 # Helpers
+
+
+def client_of(side: Side) -> Client:
+    """Bytes of our own, as whoever it is."""
+    return Client(side.kubectl.kubeconfig, certificate=side.name == "host")
 
 
 def checksum(path: Path) -> str:

@@ -18,6 +18,7 @@ import yaml
 
 from e2e.bench.measure import FAILURES, usage
 from e2e.bench.report import Group, Row, Verdict
+from e2e.bench.requests import missing
 from e2e.bench.stage import Stage, tell
 from e2e.cluster.certificates import Pki
 from e2e.cluster.control_plane import kwok_flags
@@ -44,7 +45,7 @@ def measure(stage: Stage, rounds: int) -> Group:
         return Group("tunnels", _title(), not_run=[f"not run: no pod that answers exec: {str(error)[:200]}"])
     rows: list[Row] = []
     verdicts: list[Verdict] = []
-    not_run: list[str] = []
+    not_run = list(missing(stage))
     works: dict[str, Callable[[Way], float]] = {"exec": _exec, "port-forward": lambda way: _forward(way, port)}
     for what, work in works.items():
         rates = _interleaved(stage, what, work, min(rounds, ROUNDS), rows, not_run)
@@ -87,9 +88,10 @@ def _interleaved(
 
 def _ways(stage: Stage) -> dict[str, Way]:
     host = f"{stage.tenant.id}-default"
+    plain = {name: stage.targets[name].url for name in ("go", "nginx") if name in stage.targets}
     return {
         "direct": (stage.host_kubectl, ("-n", host)),
-        "go": (stage.host_kubectl, ("-n", host, "--server", stage.targets["go"].url)),
+        **{name: (stage.host_kubectl, ("-n", host, "--server", url)) for name, url in plain.items()},
         "vcproxy": (stage.tenant.kubectl, ("-n", "default")),
     }
 
@@ -156,7 +158,7 @@ def _expect(got: int, child: "subprocess.Popen[bytes]") -> None:
 def _pod(stage: Stage) -> int:
     """A running pod on a node of its own; the port of it that gives 100 MB to whoever connects. Raises ProcessError."""
     folder = stage.folder / "tunnels"
-    (folder / "work").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     kubelet, port = free_ports(2)
     source = [str(stage.tools / "load"), "source", "-listen", f"127.0.0.1:{port}", "-bytes", str(SIZE)]
     stage.processes.add(Process("source", source, folder / "source.log"))
@@ -183,10 +185,7 @@ def _kwok(stage: Stage, folder: Path, kubelet: int, port: int) -> None:
     """A second kwok, for nodes with an annotation of their own."""
     config = folder / "kwok.yaml"
     write_kwok_config(config, stage.host.kubectl.parent / "stages", folder / "container.log")
-    kinds = {
-        "ClusterExec": {"execs": [{"local": {"workDir": str(folder / "work")}}]},
-        "ClusterPortForward": {"forwards": [{"target": {"address": "127.0.0.1", "port": port}}]},
-    }
+    kinds = {"ClusterPortForward": {"forwards": [{"target": {"address": "127.0.0.1", "port": port}}]}}
     documents = [
         {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": kind, "metadata": {"name": "bench"}, "spec": spec}
         for kind, spec in kinds.items()

@@ -19,7 +19,8 @@ PARALLELISM: Final = (
 
 
 def write_kwok_config(path: Path, stages: Path, logs: Path) -> None:
-    """One file: the options, the stages of kwok's own module, and one log file for all containers."""
+    """One file: the options, the stages of kwok's own module, and for all containers one log file and this machine,
+    which runs what is executed in them."""
     logs.write_text("".join(f"2026-01-01T00:00:00.000000000Z stdout F {line}\n" for line in LOG_LINES))
     documents: list[dict[str, Any]] = [
         {
@@ -32,6 +33,12 @@ def write_kwok_config(path: Path, stages: Path, logs: Path) -> None:
             "kind": "ClusterLogs",
             "metadata": {"name": "logs"},
             "spec": {"logs": [{"logsFile": str(logs), "follow": True}]},
+        },
+        {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "ClusterExec",
+            "metadata": {"name": "exec"},
+            "spec": {"execs": [{"local": {"workDir": str(path.parent)}}]},
         },
     ]
     texts = [yaml.safe_dump(document) for document in documents]
