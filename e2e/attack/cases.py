@@ -108,6 +108,7 @@ ELSEWHERE: Final[Mapping[int, tuple[str, ...]]] = {
         "e2e/chaos/test_slow_clients.py::test_slow_clients_are_ended_and_harm_nobody",
         "e2e/chaos/test_connections.py::test_ten_thousand_silent_connections_harm_nobody_and_are_ended",
         "e2e/chaos/test_full_buffers.py::test_watchers_that_do_not_read_cost_no_memory_and_no_event",
+        "e2e/chaos/test_many_watches.py::test_ten_thousand_watches_of_one_tenant_harm_no_other_and_one_more_is_refused",
     ),
     25: ("e2e/test_refusals.py::test_bad_requests_never_reach_the_host",),
     35: ("e2e/test_api.py::test_a_continue_token_is_of_one_list_and_one_tenant",),

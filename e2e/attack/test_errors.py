@@ -1,16 +1,25 @@
 """Case 20: every error is one Status in the tenant's words; where the proxy decided, the host heard nothing."""
 
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.attack.cases import case
 from e2e.attack.conftest import VAULT, Attacker, Victim, Witness, is_status
+from e2e.chaos.faults import asleep, dead
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.host import Host
+from e2e.cluster.proxy import RunningProxy
 
 pytestmark = pytest.mark.own_host
 
 SPACES = "/api/v1/namespaces"
 MAPS = f"{SPACES}/default/configmaps"
+MANY = 16
 
 
 @case(20)
@@ -55,3 +64,58 @@ def test_what_is_not_there_and_what_is_anothers_are_answered_alike(attacker: Att
         answer = attacker.call("GET", f"{SPACES}/{space}/configmaps/x")
         shapes.add((answer.code, answer.document["reason"], answer.document["message"]))
     assert len(shapes) == 1
+
+
+@pytest.fixture(scope="module")
+def narrow(host: Host, run_folder: Path, proxy: RunningProxy) -> Iterator[RunningProxy]:
+    """A replica with little room and little patience. (`proxy` installs first.)"""
+    del proxy
+    limits = {"watches": 1, "hostTimeout": "2s", "drain": "2s"}
+    running = RunningProxy(host, run_folder / "narrow", {"limits": limits})
+    running.start()
+    yield running
+    running.stop_serving()
+
+
+@pytest.fixture
+def squeezed(attacker: Attacker, narrow: RunningProxy) -> Attacker:
+    """The attacker at that replica."""
+    attacker.port = narrow.port
+    narrow.wait_known(attacker.tenant, attacker.token)
+    return attacker
+
+
+@case(20)
+def test_who_has_no_room_left_is_told_when_to_come_again(squeezed: Attacker, arrived: Witness) -> None:
+    with contextlib.closing(squeezed.events(f"{MAPS}?watch=1&timeoutSeconds=60")) as events:
+        assert next(events)["type"] == "ADDED"
+        before = len(arrived())
+        refused = squeezed.call("GET", f"{MAPS}?watch=1")
+        is_status(refused, 429)
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert len(arrived()) == before
+
+
+@case(20)
+def test_of_a_host_that_is_away_nothing_is_told_but_that(squeezed: Attacker, control_plane: ControlPlane) -> None:
+    """What the answers may not hold is looked for after each test; an address of the host is no word for tenants."""
+    targets = (MAPS, "/api/v1/configmaps", f"{MAPS}?watch=1&fieldSelector=metadata.name%3Dx", f"{SPACES}/default")
+    with dead(control_plane):
+        away = [squeezed.call("GET", target) for target in targets]
+        away.append(squeezed.call("POST", MAPS, {"metadata": {"name": "away"}}))
+    for answer in away:
+        is_status(answer, 502)
+        assert control_plane.url.rpartition(":")[2].encode() not in answer.body
+
+
+@case(20)
+def test_a_host_that_does_not_answer_is_504_and_one_that_takes_no_connection_503(
+    squeezed: Attacker, control_plane: ControlPlane
+) -> None:
+    """More at a time than there are kept connections: the others need new ones."""
+    assert squeezed.call("GET", MAPS).code == 200
+    with asleep(control_plane), ThreadPoolExecutor(MANY) as pool:
+        slow = list(pool.map(lambda _: squeezed.call("GET", MAPS), range(MANY)))
+    for answer in slow:
+        is_status(answer, 503, 504)
+    assert {answer.code for answer in slow} == {503, 504}
