@@ -35,7 +35,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "first-configmap": lasting.first_configmap,
     "rights": rights.measure,
 }
-WORKS: Final = {work.name: work for work in requests.WORKS}
+WORKS: Final = {work.name: work for work in (*requests.WORKS, requests.LATENCY)}
 
 
 def main() -> int:
@@ -65,9 +65,13 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m e2e.bench")
     parser.add_argument("--only", action="append", choices=list(MEASURES), metavar="NAME", help=", ".join(MEASURES))
     parser.add_argument("--rounds", type=int, default=requests.ROUNDS)
-    parser.add_argument("--profile", choices=list(WORKS), help="the heaviest functions of vcproxy under one load")
+    parser.add_argument(
+        "--profile", choices=[*WORKS, "watchers"], help="the heaviest functions of vcproxy under one load"
+    )
     parser.add_argument("--native", action="store_true", help="with --profile: functions in C too")
-    parser.add_argument("--replay", action="store_true", help="with --profile: recorded answers of the ConfigMap")
+    parser.add_argument(
+        "--replay", action="store_true", help="with --profile of requests: recorded answers of the ConfigMap"
+    )
     parser.add_argument(
         "--memory", type=float, default=0.0, metavar="MINUTES", help="and memory under load for so long"
     )
@@ -77,12 +81,14 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 def profiled(stage: Stage, given: argparse.Namespace) -> str:
+    if given.profile == "watchers":
+        return profiling.profile(stage, profiling.of_watchers(stage), given.native)
     work = WORKS[given.profile]
     if not given.replay:
-        return profiling.profile(stage, work, given.native)
+        return profiling.profile(stage, profiling.of_work(stage, work), given.native)
     stage.proxy.stop_serving()
     with replayed(stage) as other:
-        return profiling.profile(other, work, given.native)
+        return profiling.profile(other, profiling.of_work(other, work), given.native)
 
 
 def measured(name: str, stage: Stage, rounds: int) -> Group:

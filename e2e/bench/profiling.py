@@ -10,9 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from e2e.bench import watchers
 from e2e.bench.measure import loading, sample
 from e2e.bench.requests import Work, work_command
 from e2e.bench.stage import Stage, tell
@@ -22,6 +26,10 @@ LOCK: Final = Path(__file__).parent / "profiler.lock"
 SECONDS: Final = 10
 RATE: Final = 200
 """Samples a second; each stops the program for a moment."""
+ENDLESS: Final = 1_000_000
+"""Requests: more than fit into any time here."""
+WATCHERS: Final = 100
+"""As many as the cost of an event is judged by."""
 SHOWN: Final = 25
 FILES: Final = 15
 _FRAME: Final = re.compile(r"(.*) \((.*?)(?::\d+)?\)$")
@@ -43,22 +51,45 @@ def find_profiler() -> str:
     return str(own)
 
 
-def profile(stage: Stage, work: Work, native: bool) -> str:
-    """The heaviest functions of vcproxy under one work, with what they cost a request.
+class Profiled(msgspec.Struct, frozen=True):
+    """A load under which vcproxy is looked at. `command` of seconds and a mark that makes names differ; `unit`: what
+    it is counted in."""
 
-    What a request costs is measured before, without the profiler.
+    label: str
+    unit: str
+    command: Callable[[float, str], list[str]]
+
+
+def of_work(stage: Stage, work: Work) -> Profiled:
+    def command(seconds: float, mark: str) -> list[str]:
+        return work_command(stage, msgspec.structs.replace(work, most=ENDLESS), stage.targets["vcproxy"], seconds, mark)
+
+    return Profiled(work.label, "request", command)
+
+
+def of_watchers(stage: Stage) -> Profiled:
+    stage.made("configmap", "watched", "watches")
+
+    def command(seconds: float, mark: str) -> list[str]:
+        return watchers.command(stage, stage.targets["vcproxy"], WATCHERS, seconds)
+
+    return Profiled(f"{WATCHERS} watchers", "delivered event", command)
+
+
+def profile(stage: Stage, profiled: Profiled, native: bool) -> str:
+    """The heaviest functions of vcproxy under one load, with what they cost a request or event.
+
+    What that costs is measured before, without the profiler.
     """
     target = stage.targets["vcproxy"]
-    sample(work_command(stage, work, target, 1.0, "warm"), target)
-    cost = sample(work_command(stage, work, target, 3.0, "cost"), target)
-    most = work_command(stage, work, target, SECONDS + 3.0, "profile")
-    most[most.index("-requests") + 1] = "1000000"
-    with tempfile.TemporaryDirectory() as folder, loading(most) as load:
+    sample(profiled.command(1.0, "warm"), target)
+    cost = sample(profiled.command(3.0, "cost"), target)
+    with tempfile.TemporaryDirectory() as folder, loading(profiled.command(SECONDS + 3.0, "profile")) as load:
         raw = Path(folder) / "raw"
-        command = [find_profiler(), "record", "-d", str(SECONDS), "-r", str(RATE), "-f", "raw", "-o", str(raw)]
+        record = [find_profiler(), "record", "-d", str(SECONDS), "-r", str(RATE), "-f", "raw", "-o", str(raw)]
         load.begin()
         done = subprocess.run(
-            [*command, *(["--native"] if native else []), "-p", str(target.pid)],
+            [*record, *(["--native"] if native else []), "-p", str(target.pid)],
             capture_output=True,
             text=True,
             check=False,
@@ -67,10 +98,10 @@ def profile(stage: Stage, work: Work, native: bool) -> str:
         load.result()
         if done.returncode:
             raise SystemExit(f"py-spy failed: {done.stderr[-500:]}")
-        return table(raw.read_text(), work.label, cost.cpu)
+        return table(raw.read_text(), profiled.label, cost.cpu, profiled.unit)
 
 
-def table(raw: str, label: str, cost: float) -> str:
+def table(raw: str, label: str, cost: float, unit: str = "request") -> str:
     """`raw` holds a line for each stack: frames from the outermost, separated by `;`, and how often it was seen."""
     own, within, files, total = Counter[str](), Counter[str](), Counter[str](), 0
     for line in raw.splitlines():
@@ -82,7 +113,7 @@ def table(raw: str, label: str, cost: float) -> str:
         for name in set(names):
             within[name] += int(count)
     head = [
-        f"{label}: {cost:.0f} us of CPU a request (without the profiler), {total} samples",
+        f"{label}: {cost:.0f} us of CPU a {unit} (without the profiler), {total} samples",
         f"{'own %':>6} {'own us':>7} {'with callees us':>16}  function",
     ]
     head += [_line(name, seen, within[name], total, cost) for name, seen in own.most_common(SHOWN)]

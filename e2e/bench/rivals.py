@@ -32,6 +32,7 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  map $http_upgrade $switching {{ default upgrade; "" ""; }}
   upstream host {{ server {host}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} ssl;
@@ -42,7 +43,8 @@ http {{
       proxy_http_version 1.1;
       proxy_buffering off;
       proxy_read_timeout 600s;
-      proxy_set_header Connection "";
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $switching;
       proxy_set_header Authorization "";
       proxy_ssl_certificate {pki}/admin.crt;
       proxy_ssl_certificate_key {pki}/admin.key;

@@ -44,7 +44,7 @@ def _interleaved(stage: Stage, watchers: int, rounds: int, notes: list[str]) -> 
     for name, target in [pair for _ in range(rounds) for pair in stage.targets.items()]:
         if name not in targets:
             continue
-        run = partial(sample, _command(stage, target, watchers), target)
+        run = partial(sample, command(stage, target, watchers), target)
         one = tried(f"{watchers} watchers, {name}", run, notes)
         if one is None:
             del targets[name]
@@ -62,12 +62,14 @@ def _relay(stage: Stage) -> Target:
     return rivals.relay(stage.processes, stage.folder, stage.pki, stage.control_plane.url, target)
 
 
-def _command(stage: Stage, target: Target, watchers: int) -> list[str]:
+def command(stage: Stage, target: Target, watchers: int, seconds: float = 0.0) -> list[str]:
+    """The load of so many watchers: as many events as PACES says, or as many as fit into some seconds."""
     direct = stage.targets["direct"]
     hand = " ".join(["-url", direct.url + stage.path(direct, "/configmaps/watched", "watches"), *direct.client])
     events, rate = PACES[watchers]
     path = stage.path(target, "/configmaps", "watches")
-    return stage.load("watch", target, path, writer=hand, watchers=watchers, events=events, rate=rate)
+    count = int(rate * seconds) or events
+    return stage.load("watch", target, path, writer=hand, watchers=watchers, events=count, rate=rate)
 
 
 def _figures(one: Sample) -> dict[str, float]:

@@ -41,6 +41,10 @@ def test_an_unknown_measure_is_refused_with_those_there_are(capsys: pytest.Captu
     assert "get-configmap" in capsys.readouterr().err
 
 
+def test_watchers_and_the_latency_of_one_connection_can_be_profiled() -> None:
+    assert [bench.arguments(["--profile", name]).profile for name in ("watchers", "latency")] == ["watchers", "latency"]
+
+
 def test_counts_of_clients_are_out_of_the_way_and_nothing_else_is_changed() -> None:
     known = {
         "limits.watches": "watches per tenant",
@@ -56,6 +60,7 @@ def test_nginx_writes_only_into_its_own_folder() -> None:
     text = rivals.NGINX.format(folder="/run/nginx", host="127.0.0.1:1", port=2, pki="/pki", user="")
     assert re.findall(r"temp_path (\S+)/\w+;", text) == ["/run/nginx"] * 5
     assert "proxy_buffering off;" in text
+    assert "proxy_set_header Upgrade $http_upgrade;" in text  # it carries tunnels
     assert text.count("{") == text.count("}")
 
 

@@ -36,13 +36,14 @@ def test_the_advertised_address_is_not_loopback() -> None:
     assert not network.advertised_address().startswith("127.")
 
 
-def test_kwok_gets_its_options_stages_and_a_log_for_all_containers(tmp_path: Path) -> None:
+def test_kwok_gets_its_options_stages_and_for_all_containers_a_log_and_a_place_to_run_in(tmp_path: Path) -> None:
     (tmp_path / "stages" / "pod").mkdir(parents=True)
     (tmp_path / "stages" / "pod" / "ready.yaml").write_text("kind: Stage\n")
     write_kwok_config(tmp_path / "kwok.yaml", tmp_path / "stages", tmp_path / "container.log")
-    options, logs, stage = yaml.safe_load_all((tmp_path / "kwok.yaml").read_text())
+    options, logs, execs, stage = yaml.safe_load_all((tmp_path / "kwok.yaml").read_text())
     assert set(PARALLELISM) <= set(options["options"])
     assert Path(logs["spec"]["logs"][0]["logsFile"]).read_text().count("\n") == 2
+    assert execs["spec"]["execs"] == [{"local": {"workDir": str(tmp_path)}}]
     assert stage == {"kind": "Stage"}
 
 
