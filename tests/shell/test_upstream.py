@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -923,6 +925,53 @@ async def test_a_tunnel_is_held_back_and_goes_on() -> None:
         pipe.resume()
         await until(lambda: len(end.received) == 30_000_000)
         pipe.close()
+
+
+class Slow(End):
+    """It takes what comes bit by bit, with a pause after each."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._pipe.pause()
+        asyncio.get_running_loop().call_later(0.01, self._pipe.resume)
+
+
+def speak_and_go(listener: socket.socket, tls: ssl.SSLContext, words: bytes) -> None:
+    """A host that ends without waiting, as the API server does: asyncio's servers wait for the other side's goodbye."""
+    with tls.wrap_socket(listener.accept()[0], server_side=True) as connection:
+        connection.recv(65536)
+        connection.sendall(words)
+
+
+@asynccontextmanager
+async def hasty(words: bytes) -> AsyncIterator[Pool]:
+    """A pool before such a host."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        speaking = asyncio.create_task(asyncio.to_thread(speak_and_go, listener, AUTHORITY.server(), words))
+        port = listener.getsockname()[1]
+        pool = Pool(HostCredentials(f"https://127.0.0.1:{port}", ca=AUTHORITY.pem, token=TOKEN))
+        yield pool
+        await speaking
+        await pool.close()
+
+
+@pytest.mark.parametrize("size", [1_000, 150_000, 400_000, 3_000_000])
+async def test_the_last_words_of_a_host_reach_the_slow_end_of_a_tunnel_too(size: int) -> None:
+    async with hasty(SWITCH + b"x" * size) as pool:
+        _, pipe = await pool.upgrade(switching())
+        assert pipe is not None
+        end = Slow(pipe)
+        pipe.pause()
+        pipe.connect(end)
+        pipe.pause()
+        await asyncio.sleep(0.1)
+        pipe.resume()
+        await until(lambda: end.closed == 1)
+        assert len(end.received) == size
 
 
 async def test_a_host_that_does_not_read_pauses_the_other_end_and_then_lets_it_go_on() -> None:
