@@ -508,9 +508,41 @@ async def test_a_client_waits_for_an_older_window_no_longer_than_its_deadline(mo
     asked = [at.reply("GET", PODS.replace("100", str(version))) for version in (91, 92, 93, 94, 95)]
     replies = await asyncio.gather(*asked)  # the host says nothing on any of these watches
     assert time.monotonic() - begun < 0.6
-    for reply in replies:
-        assert reply.stream is not None
-        await reply.stream.close()
+    assert all(reply.feed is not None for reply in replies)  # of one more hub, that begins where the oldest is
+    await until(lambda: at.live.shared()[1].closed)
+    assert [stream.query["resourceVersion"] for stream in at.live.shared() if not stream.closed] == ["100", "91"]
+
+
+async def test_who_is_too_far_behind_for_the_window_is_told_all_in_order_by_one_more_host_watch() -> None:
+    at = world()
+    newest = await at.watch(PODS)
+    olds = [asyncio.create_task(at.watch(PODS.replace("100", version))) for version in ("92", "90")]
+    await until(lambda: len(at.live.shared()) == 2)
+    await at.live.shared()[1].end()  # before it came as far as the window
+    await until(lambda: len(at.live.shared()) == 3)
+    await at.live.shared()[2].end()
+    later, oldest = await asyncio.gather(*olds)
+    one_more = at.live.shared()[3]
+    assert [stream.query["resourceVersion"] for stream in at.live.streams] == ["100", "90", "92", "90"]
+    told = [("acme-web", "a", 91), ("acme-default", "b", 92), ("acme-web", "c", 93), ("acme-default", "d", 101)]
+    await one_more.put(*(event("ADDED", pod(space, name, version)) for space, name, version in told))
+    await at.live.shared()[0].put(event("ADDED", pod("acme-default", "d", 101)))
+    assert oldest.seen == ["ADDED web/a 91", "ADDED default/b 92", "ADDED web/c 93", "ADDED default/d 101"]
+    assert later.seen == oldest.seen[2:]
+    assert newest.seen == ["ADDED default/d 101"]
+
+
+async def test_one_more_host_watch_ends_a_minute_after_its_last_watcher() -> None:
+    at = world()
+    await at.watch(PODS)
+    old = asyncio.create_task(at.watch(PODS.replace("100", "90")))
+    await until(lambda: len(at.live.shared()) == 2)
+    await at.live.shared()[1].end()
+    client = await old
+    client.feed.stop()
+    at.sweep(61)
+    await until(lambda: at.live.shared()[2].closed)
+    assert not at.live.shared()[0].closed
 
 
 def ca_map(text: str, version: int) -> dict[str, object]:

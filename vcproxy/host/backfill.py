@@ -1,8 +1,9 @@
 """A window made longer at its old end, for clients that come from before it: as after a restart of the proxy.
 
 One more host watch, from the oldest version that is asked for to where the window begins, for all who ask at about the
-same time. Where the host no longer has it, or it would be too much, whoever asked gets host watches of its own, so that
-a 410 comes from the host itself and reaches only those who are too old.
+same time. Where it is too much for the window they get another hub (host.older). Where the host no longer has it,
+whoever asked gets host watches of its own, so that a 410 comes from the host itself and reaches only those who are too
+old.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from vcproxy.core import status
 from vcproxy.core.events import Heard
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostResponse
@@ -35,14 +37,22 @@ ROUNDS: Final = 8
 Owned = list[tuple[TenantId, Event]]
 
 
+class _TooMuch(Exception):  # noqa: N818 - no fault
+    """The window has no room for what the host tells, or the time is too short for it."""
+
+
 class Backfill:
-    """The way back of one hub. `too_old`: up to this version the host has said that it has nothing more."""
+    """The way back of one hub. `gone`: up to this version the host has said that it has nothing more.
+
+    `too_old`: up to this version the window can be made no longer, for whatever reason; `oldest` is the oldest that was
+    tried in the last round.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._asked: set[int] = set()
         self._flight: asyncio.Task[None] | None = None
-        self.too_old = -1
+        self.gone = self.too_old = self.oldest = -1
 
     async def covers(self, version: int) -> bool:
         """Whether the window covers a version, made longer if it must be."""
@@ -60,6 +70,7 @@ class Backfill:
     async def _round(self) -> None:
         await asyncio.sleep(GATHER)
         asked, self._asked = sorted(self._asked), set()
+        self.oldest = asked[0]
         end = asyncio.get_running_loop().time() + DEADLINE
         for version in asked[:ROUNDS]:
             if self._hub.window.covers(version) or await self._reached(version, end):
@@ -71,7 +82,7 @@ class Backfill:
         try:
             async with asyncio.timeout_at(end):
                 return await self._lengthen(version)
-        except (TimeoutError, ApiError, msgspec.DecodeError) as error:
+        except (_TooMuch, TimeoutError, ApiError, msgspec.DecodeError) as error:
             log.info("%r cannot be made longer to %d: %s", self._hub, version, type(error).__name__)
             return False
 
@@ -80,14 +91,17 @@ class Backfill:
         start = window.start
         heard = await self._older(version, start)
         if heard is None:
+            self.gone = max(self.gone, version)
             return False
         owned = await self._owned(version, heard)
         return owned is not None and window.start == start and window.prepend(version, owned)
 
     async def _older(self, version: int, start: int) -> list[Heard] | None:
-        """The events after `version` up to `start`; None where the host does not tell all of them."""
+        """The events after `version` up to `start`; None where the host no longer has them."""
         response = await self._hub.ask(self._hub.watch_target(version, LIFE), self._hub.content.accept)
         try:
+            if response.status not in (200, 410):
+                raise status.bad_gateway()
             return await self._read(response, start) if response.status == 200 else None
         finally:
             await response.close()
@@ -98,13 +112,15 @@ class Backfill:
             size += len(chunk)
             for line in frames.feed(chunk):
                 heard = self._hub.hear(line)
-                if heard.type == "ERROR" or not self._hub.window.has_room(len(found), 2 * size):
+                if heard.type == "ERROR":
                     return None
+                if not self._hub.window.has_room(len(found), 2 * size):
+                    raise _TooMuch
                 if heard.type != "BOOKMARK" and heard.version <= start:
                     found.append(heard)
                 if heard.version >= start:
                     return found
-        return None
+        raise _TooMuch
 
     async def _owned(self, version: int, heard: list[Heard]) -> Owned | None:
         """The events since a version that are a tenant's. Namespaces that nobody knows are asked for, each once."""

@@ -7,7 +7,7 @@ watches of its own (host.watches). A sweep each second ends what has ended; noth
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -25,6 +25,7 @@ from vcproxy.host.backfill import Backfill
 from vcproxy.host.hubs import Hub, Places
 from vcproxy.host.initial import Initial
 from vcproxy.host.node_watches import NodeAudience, NodeBackfill, NodeHub, NodeWatcher, bookmark_of, check_known
+from vcproxy.host.older import OlderHubs
 
 SWEEP: Final = 1.0
 """Seconds between two looks at the watchers."""
@@ -62,10 +63,11 @@ class Hubs:
         self._timeout = timeout
         self._clock = clock
         self._hubs: dict[Content, tuple[Hub, Backfill]] = {}
+        self._older: dict[Content, OlderHubs] = {}
         self._sweeps = 0
 
     def __repr__(self) -> str:
-        return f"<hubs {[hub for hub, _ in self._hubs.values()]}>"
+        return f"<hubs {list(self._all())}>"
 
     async def join(
         self, content: Content, wish: Wish, client: Client, initial: Initial | None = None
@@ -76,11 +78,10 @@ class Hubs:
         """
         after = initial.version if initial is not None else wish.after or 0
         try:
-            hub, backfill = await self._hub(content, client.row, after)
-            covered = await backfill.covers(after)
+            hub = await self._covering(content, client.row, after)
         except ApiError:
             return None
-        if not covered or not hub.alive:
+        if hub is None or not hub.alive:
             return None
         hub.idle_since = self._clock()
         audience = hub.audience(client.scope.tenant)
@@ -102,6 +103,22 @@ class Hubs:
             initial=frames,
             headed=content.form != "Table" or (initial is not None and initial.headed),
         )
+
+    async def _covering(self, content: Content, row: Kind, after: int) -> Hub | None:
+        """The hub that tells all that is newer than a version; None where the host no longer has that much."""
+        hub, backfill = await self._hub(content, row, after)
+        if await backfill.covers(after):
+            return hub
+        if after <= backfill.gone:
+            return None
+        older = self._older.setdefault(content, OlderHubs(lambda: self._made(content, row)[0]))
+        return await older.covering(after, backfill.oldest if backfill.oldest > backfill.gone else after)
+
+    def _all(self) -> Iterator[Hub]:
+        """All hubs, the first of each content and those beside it."""
+        yield from (hub for hub, _ in self._hubs.values())
+        for older in self._older.values():
+            yield from older
 
     async def _hub(self, content: Content, row: Kind, after: int) -> tuple[Hub, Backfill]:
         found = self._hubs.get(content)
@@ -154,16 +171,18 @@ class Hubs:
                 await asyncio.sleep(SWEEP)
                 self.sweep()
         finally:
-            for hub, _ in self._hubs.values():
+            hubs = tuple(self._all())
+            for hub in hubs:
                 hub.close()
-            await asyncio.gather(*(hub.closed() for hub, _ in self._hubs.values()))
+            await asyncio.gather(*(hub.closed() for hub in hubs))
 
     def sweep(self) -> None:
         """One look at everything."""
         self._sweeps += 1
-        for content, (hub, _) in tuple(self._hubs.items()):
+        for hub in tuple(self._all()):
             hub.sweep(check=self._sweeps % CHECKS == 0)
             if hub.alive and self._clock() - hub.idle_since > LINGER:
                 hub.close()
-            if not hub.alive:
-                del self._hubs[content]
+        self._hubs = {content: pair for content, pair in self._hubs.items() if pair[0].alive}
+        for older in self._older.values():
+            older.forget()
