@@ -12,7 +12,7 @@ import pytest
 from e2e.clients import informers
 from e2e.clients.followers import Access, Follower
 from e2e.clients.informers import GoInformer, Told
-from e2e.clients.writers import Writer
+from e2e.clients.writers import Pace, Writer
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.host import Host
 from e2e.cluster.kubectl import Kubectl
@@ -21,6 +21,8 @@ from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 # CPython's wrap_socket leaves a socket unclosed whose peer was gone before the handshake (SSLSocket._create)
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket(?!.*raddr):ResourceWarning")
 CHANGES: Final = 10_000
+"""Of the first tenant; the other one has fewer."""
+ALL_CHANGES: Final = 12_000
 RESTARTS: Final = 20
 APART: Final = 3.0
 """Seconds between two restarts, at least."""
@@ -58,6 +60,8 @@ def restarted(proxy: RunningProxy, number: int) -> None:
     proxy.start_serving()
 
 
+# All changes together are fewer than the API server's cache of watches holds (12,800 by then): where it is full
+# it drops what is older than 75 seconds, and client-go stays away for up to a minute once it was refused some times.
 @pytest.mark.timeout(420)
 def test_ten_thousand_changes_over_twenty_restarts_arrive_once_and_in_order(
     host: Host, fragile: RunningProxy, tenants: list[TenantCluster], run_folder: Path
@@ -70,20 +74,21 @@ def test_ten_thousand_changes_over_twenty_restarts_arrive_once_and_in_order(
     wires = {one.id: Follower(Access(one.kubeconfig), ALL) for one in tenants}
     caches = {one.id: GoInformer(one.kubeconfig, ("configmaps",), run_folder / f"informer-{one.id}") for one in tenants}
     followers = [follower for several in logs.values() for follower in several]
-    stop, writers = threading.Event(), list[Writer]()
+    stop, writers, pace = threading.Event(), list[Writer](), Pace(ALL_CHANGES, RESTARTS, 2 * APART)
     try:
         for informer in caches.values():
             informer.process.start()
         until(lambda: all(informer.synced for informer in caches.values()), 30)
         for follower in (*followers, *wires.values()):
             follower.start()
-        spaces = [f"{one.id}-{space}" for one in tenants for space in SPACES]
-        writers += [Writer(admin, spaces, f"direct-{number}", stop) for number in range(WRITERS)]
-        writers += [Writer(Access(one.kubeconfig), list(SPACES), "through", stop) for one in tenants]
+        spaces = [f"{tenants[0].id}-{space}" for space in SPACES]
+        writers += [Writer(admin, spaces, f"direct-{number}", stop, pace=pace) for number in range(WRITERS)]
+        writers += [Writer(Access(one.kubeconfig), list(SPACES), "through", stop, pace=pace) for one in tenants]
         for number in range(RESTARTS):
             time.sleep(APART)
             restarted(fragile, number)
-        until(lambda: sum(writer.done for writer in writers) >= CHANGES, 120)
+            pace.step()
+        until(lambda: sum(writer.done for writer in writers[:-1]) >= CHANGES, 120)
         stop.set()
         for writer in writers:
             writer.join()
