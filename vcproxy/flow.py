@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ from vcproxy.access import authorizer, impersonation, refresh
 from vcproxy.access.authenticator import Credential
 from vcproxy.access.definitions import Definitions
 from vcproxy.access.limits import Limits
+from vcproxy.access.positions import Positions
 from vcproxy.access.refresh import Refresher
 from vcproxy.access.rights import CallerRights, Policies
 from vcproxy.access.sealing import Sealer
@@ -20,13 +21,12 @@ from vcproxy.core.documents import Document
 from vcproxy.core.exported import NOTHING, Exports
 from vcproxy.core.hosting import Tunnels, Upstream
 from vcproxy.core.http import Call, Reply
-from vcproxy.core.names import HostName, TenantId, VirtualName, down, possible_namespace
-from vcproxy.core.nodes import Sight
+from vcproxy.core.names import VirtualName
 from vcproxy.core.plan import Answer, Deny, Forward, Plan, Position
 from vcproxy.core.request import ApiRequest
-from vcproxy.core.scope import Authorities, Scope, of_tenant
+from vcproxy.core.scope import Authorities, Scope
 from vcproxy.core.status import ApiError
-from vcproxy.core.view import NamespaceInfo, Phase, TenantView
+from vcproxy.core.view import Phase, TenantView
 from vcproxy.host import beginnings, replies
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.catalog import Catalog, Reviewer
@@ -37,6 +37,7 @@ from vcproxy.host.shared import Hubs
 from vcproxy.host.tunnels import Connector, OpenTunnels
 from vcproxy.host.watches import Changes
 from vcproxy.observe.account import Account, Observer
+from vcproxy.tenants.scopes import Ages, Registry, Scopes
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +52,6 @@ class Authenticator(Protocol):
         ...
 
     def counts(self, credential: Credential, caller: Caller, now: float) -> bool: ...
-
-
-class Registry(Protocol):
-    def tenant(self, tenant: TenantId) -> TenantView | None: ...
-
-    def sight(self, view: TenantView) -> Sight:
-        """What a tenant may see of nodes."""
-        ...
-
-    async def namespace(self, tenant: TenantId, name: VirtualName, deadline: float) -> NamespaceInfo | None: ...
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -112,15 +103,21 @@ class Flow:
         self._upstream = upstream
         self._tunnels = tunnels
         self._opened = opened
-        self._sealer = sealer
+        self._positions = Positions(sealer)
         self._limits = limits
         self._observer = observer
         self._settings = settings
-        self._authorities = authorities or Authorities()
         self._clock = clock
         self._kept = KeptViews()
         self._definitions = Definitions(settings.definitions)
-        self._learned: dict[TenantId, set[str]] = {}
+        self._scopes = Scopes(
+            registry,
+            clock,
+            timeout=settings.host_timeout,
+            authorities=authorities or Authorities(),
+            exports=settings.exports,
+            host_audiences=settings.host_audiences,
+        )
 
     async def handle(self, call: Call) -> Reply:
         """The reply to a call. Never raises but when the client went away."""
@@ -155,9 +152,9 @@ class Flow:
                 caller = acting
                 rights = CallerRights(self._policies, caller, lambda: _made(view))
             rights.authorize(authorizer.attributes(asked))  # 5. may this user do this
-            scope, ages = await self._scope(view, caller, asked)
+            scope, ages = await self._scopes.of(view, caller.user, asked)
             asked = births.fresh(asked, now - _made(view))
-            position = self._position(asked, view)
+            position = self._positions.of(asked, view)
             decided = decision.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__
             valid: Callable[[], bool] = lambda: self._still_valid(credential, caller)  # noqa: E731
@@ -174,7 +171,7 @@ class Flow:
         rights: CallerRights,
         view: TenantView,
         scope: Scope,
-        ages: Callable[[str], float | None],
+        ages: Ages,
         valid: Callable[[], bool],
     ) -> Reply:
         """7. rewrite the body, 8. send it as the tenant, 9. rewrite the answer by what it is."""
@@ -193,7 +190,7 @@ class Flow:
             case plan.Tunnel() | plan.Proxy():
                 return await self._connect(decided, exchange, scope, call, valid)
         await beginnings.check(asked, decided, view, exchange)
-        seal: Callable[[Position], str] = lambda at: self._seal(asked, view, at)  # noqa: E731
+        seal: Callable[[Position], str] = lambda at: self._positions.seal(asked, view, at)  # noqa: E731
         dispatcher = Dispatcher(exchange, scope, self._hubs, seal, self._kept, self._settings.body_limit, self._clock)
         watching = Watching(
             lambda: self._changes(view),
@@ -250,57 +247,6 @@ class Flow:
             raise status.forbidden("forbidden: this cluster is not available to you: ask its provider")
         return view
 
-    async def _scope(
-        self, view: TenantView, caller: Caller, asked: ApiRequest
-    ) -> tuple[Scope, Callable[[str], float | None]]:
-        """What lenses know of the tenant, and the age of its namespaces; a namespace just made is looked up."""
-        namespaces: Collection[VirtualName] = view.namespaces
-        infos: dict[str, NamespaceInfo] = {}  # an alias that is called costs more than all the rest here
-        name = VirtualName(asked.name if asked.resource == "namespaces" else asked.namespace)
-        if name and name not in view.namespaces and possible_namespace(name, view.id):
-            info = await self._registry.namespace(view.id, name, self._settings.host_timeout)
-            if info is not None:
-                infos[name] = info
-                namespaces = {*view.namespaces, name}
-        learned = self._learned.setdefault(view.id, set())
-        if len(learned) > 1024:
-            learned.clear()
-        settings = self._settings
-        scope = of_tenant(
-            view,
-            self._registry.sight(view),
-            caller.user,
-            settings.exports,
-            namespaces=namespaces,
-            learned=learned,
-            authorities=self._authorities,
-            host_audiences=settings.host_audiences,
-        )
-        defined = view.apis.made(asked.group, asked.resource) if view.apis.apis else None
-
-        def created(host: str) -> float | None:
-            if not host:
-                return defined
-            own = down(view.id, HostName(host)) or VirtualName("")
-            now = self._registry.tenant(view.id) or view  # a watch outlives the snapshot that it began with
-            info = now.namespaces.get(own) or infos.get(own)
-            made = info.created if info else (self._clock() if asked.resource == "namespaces" else None)
-            return max(made, defined) if made is not None and defined is not None else made
-
-        return scope, created
-
-    def _position(self, asked: ApiRequest, view: TenantView) -> Position | None:
-        token = asked.parameter("continue")
-        if not token:
-            return None
-        try:
-            return msgspec.json.decode(self._sealer.open(view.id, _purpose(asked, view), token), type=Position)
-        except (ValueError, msgspec.DecodeError):
-            raise status.bad_request("continue key is not valid: start the list again without it") from None
-
-    def _seal(self, asked: ApiRequest, view: TenantView, position: Position) -> str:
-        return self._sealer.seal(view.id, _purpose(asked, view), msgspec.json.encode(position))
-
     def _still_valid(self, credential: Credential, caller: Caller) -> bool:
         """Whether a watch may go on: the token counts and the tenant is active."""
         try:
@@ -328,8 +274,3 @@ def bearer(call: Call) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise status.unauthorized()
     return token.strip()
-
-
-def _purpose(asked: ApiRequest, view: TenantView) -> str:
-    """What a continue token is for: it continues the very list that it came from, for the owner of then."""
-    return f"list:{view.uid}:{asked.group}/{asked.resource}/{asked.namespace}"

@@ -233,6 +233,7 @@ class Watching(World):
         self.clock = Clock()
         self.hubs = Hubs(self.live, self.live_registry, timeout=5.0, clock=self.clock)
         self.flow._hubs, self.flow._upstream, self.flow._registry = self.hubs, self.live, self.live_registry
+        self.flow._scopes._registry = self.live_registry
         self.tokens = {ACME: self.token}
 
     def made_anew(self, tenant: TenantId, born: int) -> None:

@@ -450,7 +450,7 @@ async def test_a_continue_token_of_the_former_owner_is_none() -> None:
     view = at.live_registry.tenant(ACME)
     assert view is not None
     asked = request.parse("GET", b"/api/v1/namespaces/web/pods")
-    token = at.flow._seal(asked, view, Position("", "inner", "100"))
+    token = at.flow._positions.seal(asked, view, Position("", "inner", "100"))
     code, _ = await at.ask("GET", f"/api/v1/namespaces/web/pods?limit=5&continue={token}")
     assert code == 200
     at.made_anew(ACME, 105)
@@ -509,8 +509,11 @@ async def test_a_client_waits_for_an_older_window_no_longer_than_its_deadline(mo
     replies = await asyncio.gather(*asked)  # the host says nothing on any of these watches
     assert time.monotonic() - begun < 0.6
     assert all(reply.feed is not None for reply in replies)  # of one more hub, that begins where the oldest is
-    await until(lambda: at.live.shared()[1].closed)
-    assert [stream.query["resourceVersion"] for stream in at.live.shared() if not stream.closed] == ["100", "91"]
+
+    def still_open() -> list[str]:
+        return [stream.query["resourceVersion"] for stream in at.live.shared() if not stream.closed]
+
+    await until(lambda: still_open() == ["100", "91"])
 
 
 async def test_who_is_too_far_behind_for_the_window_is_told_all_in_order_by_one_more_host_watch() -> None:

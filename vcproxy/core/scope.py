@@ -1,7 +1,6 @@
 """What lenses know of a tenant at one moment."""
 
 from collections.abc import Collection
-from typing import Any
 
 import msgspec
 
@@ -42,15 +41,29 @@ class Scope(msgspec.Struct, frozen=True):
     defaults: Defaults = Defaults()
 
 
-def of_tenant(view: TenantView, sight: Sight, user: str, exports: Exports = NOTHING, **more: Any) -> Scope:
-    """What lenses know of a tenant as it is now; `more` are members of a Scope that are not the tenant's own."""
-    known: dict[str, Any] = {
-        "classes": view.classes,
-        "namespaces": view.namespaces,
-        "apis": view.apis,
-        "writable": view.writable,
-        "defaults": view.defaults,
-        "nodes": sight,
-        "exports": exports,
-    }
-    return Scope(view.id, user, **{**known, **more})
+def of_tenant(
+    view: TenantView,
+    sight: Sight,
+    user: str,
+    exports: Exports = NOTHING,
+    *,
+    namespaces: Collection[VirtualName] | None = None,
+    learned: set[str] | None = None,
+    authorities: Authorities | None = None,
+    host_audiences: frozenset[str] = frozenset(),
+) -> Scope:
+    """What lenses know of a tenant as it is now. `namespaces`: those of the view, and one that was just made."""
+    return Scope(
+        view.id,
+        user,
+        view.classes,
+        view.namespaces if namespaces is None else namespaces,
+        set() if learned is None else learned,
+        Authorities() if authorities is None else authorities,
+        apis=view.apis,
+        host_audiences=host_audiences,
+        exports=exports,
+        nodes=sight,
+        writable=view.writable,
+        defaults=view.defaults,
+    )
