@@ -95,6 +95,7 @@ ELSEWHERE: Final[Mapping[int, tuple[str, ...]]] = {
     ),
     38: ("e2e/test_service_accounts.py::test_token_reviews_know_this_cluster_alone",),
     18: ("e2e/test_refusals.py::test_bad_requests_never_reach_the_host",),
+    20: ("e2e/test_faults.py::test_a_slow_host_is_504",),
     21: (
         "e2e/chaos/test_certificates.py::test_an_impostor_hears_not_one_byte_of_a_request",
         "tests/shell/test_upstream.py::test_a_host_that_proves_nothing_gets_not_one_byte_of_the_request",

@@ -40,6 +40,8 @@ SETTLED: Final = 60.0
 """Seconds in which the last change must have reached everybody: client-go waits up to 30 after refused connections."""
 ALL: Final = "/api/v1/configmaps"
 WORDS: Final = {"ADDED": "add", "MODIFIED": "update", "DELETED": "delete"}
+ANEW: Final = "anew"
+"""What was known counts no more: a list follows."""
 Heard = tuple[str, str, int]
 """(add, update, delete or list; uid; version)."""
 
@@ -57,6 +59,9 @@ class Informer:
         """The version of each object that it would show, by uid."""
         found = dict[str, int]()
         for word, uid, version in self.heard():
+            if word == ANEW:
+                found.clear()
+                continue
             found[uid] = version
             if word.startswith("delete"):
                 del found[uid]
@@ -81,7 +86,8 @@ def of_wire(kubeconfig: Path, stack: contextlib.ExitStack) -> Informer:
     stack.callback(follower.stop)
 
     def heard() -> list[Heard]:
-        listed = [("list", uid, version) for uid, version in follower.held.items()] if follower.lists > 1 else []
+        held = [("list", uid, version) for uid, version in dict(follower.held).items()]
+        listed = [(ANEW, "", 0), *held] if follower.lists > 1 else []
         return [*((WORDS[one.type], one.uid, one.version) for one in list(follower.events)), *listed]
 
     return Informer("wire", heard, lambda: follower.lists)
@@ -93,8 +99,10 @@ def of_python(kubeconfig: Path, log: Path, stack: contextlib.ExitStack) -> Infor
     stack.callback(follower.process.stop)
 
     def heard() -> list[Heard]:
-        found = [one for one in follower.lines() if "event" in one]
-        return [(WORDS.get(one["event"], "list"), one["uid"], one["version"]) for one in found]
+        return [
+            (WORDS.get(one["event"], "list"), one["uid"], one["version"]) if "event" in one else (ANEW, "", 0)
+            for one in follower.lines()
+        ]
 
     def lists() -> int:
         return sum("list" in one for one in follower.lines())
