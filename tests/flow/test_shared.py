@@ -11,7 +11,7 @@ from tests.flow.live import GLOBEX, Sink, Watching, bookmark, event, pod, settle
 from tests.flow.scripted import ACME
 from vcproxy.core import events, request
 from vcproxy.core.plan import Position
-from vcproxy.host import backfill
+from vcproxy.host import audience, backfill
 
 PODS = "/api/v1/pods?watch=1&resourceVersion=100"
 WEB = "/api/v1/namespaces/web/pods?watch=1&resourceVersion=100"
@@ -562,3 +562,22 @@ async def test_a_certificate_that_is_rotated_is_shown_by_watches_that_are_open()
     await at.live.shared()[0].put(event("MODIFIED", ca_map("host 2", 102)))
     told = b"".join(client.writes)
     assert (b'"own 1"' in told, b'"own 2"' in told, b'"host ' in told) == (True, True, False)
+
+
+async def test_many_watchers_of_one_tenant_are_told_in_slices_and_others_have_their_turn_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audience, "SLICE", 3)
+    at = world()
+    crowd = [await at.watch(PODS) for _ in range(8)]
+    (stream,) = at.live.shared()
+    told = asyncio.create_task(stream.put(event("ADDED", pod("acme-web", "a", 101))))
+    turns = set[int]()
+    while len(turns) < 4:  # none, a slice, two, all
+        turns.add(sum(bool(client.seen) for client in crowd))
+        await asyncio.sleep(0)
+    assert turns == {0, 3, 6, 8}
+    await told
+    await stream.put(event("DELETED", pod("acme-web", "a", 102)))
+    await until(lambda: all(len(client.seen) == 2 for client in crowd))
+    assert {tuple(client.seen) for client in crowd} == {("ADDED web/a 101", "DELETED web/a 102")}

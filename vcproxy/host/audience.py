@@ -6,9 +6,12 @@ A watcher that keeps up gets the same bytes as all others of its tenant. One tha
 from there when its client has read; nobody waits for it.
 """
 
+import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final, Protocol
 
 import msgspec
@@ -29,8 +32,11 @@ PORTION: Final = 64 * 1024
 """Bytes from which a portion for one watcher ends: then it is looked at whether its client keeps up."""
 STALLED: Final = 60.0
 """Seconds after which a watcher that reads nothing is cut off."""
-BOOKMARK: Final = 60.0
-"""Seconds between two bookmarks of a watcher (kube-apiserver: defaultBookmarkFrequency)."""
+SLICE: Final = 256
+"""Watchers that are written to in one turn of the loop: some milliseconds."""
+BOOKMARK: Final = (45.0, 60.0)
+"""Seconds between two bookmarks of a watcher (kube-apiserver: defaultBookmarkFrequency, at most that), spread so that
+watchers that began together do not get all of them at once."""
 HELD: Final = 1024
 """Events of a tenant that wait until it is known whose their namespace is."""
 
@@ -77,6 +83,7 @@ class Audience:
         self.tenant = tenant
         self.window: TenantWindow = hub.window.of(tenant)
         self.watchers: dict[Watcher, None] = {}
+        self._due: dict[Watcher, None] = {}
         self.held: deque[Heard] = deque()
         self.lost = self.born = 0
         self._epoch = 0
@@ -125,11 +132,24 @@ class Audience:
         self.finish()
 
     def deliver(self) -> None:
-        """Bring every watcher that keeps up to the end."""
+        """Bring every watcher that keeps up to the end; where they are many, a slice in each turn of the loop.
+
+        So no tenant has to wait until all watchers of another have been written to. Who is due is not put off by what
+        comes meanwhile.
+        """
         self.refresh()
+        delivering = bool(self._due)
+        self._due |= self.watchers
+        if not delivering:
+            self._deliver_slice()
+
+    def _deliver_slice(self) -> None:
         memo: Memo = {}
-        for watcher in tuple(self.watchers):
+        for watcher in tuple(islice(self._due, SLICE)):
+            del self._due[watcher]
             watcher.pump(memo)
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._deliver_slice)
 
     def finish(self, watchers: Iterable["Watcher"] | None = None) -> None:
         """End watchers (all, if none are named) cleanly: they watch on from where they are."""
@@ -208,6 +228,10 @@ def event_of(heard: Heard, namespace: VirtualName) -> Event:
     return Event(heard.version, namespace, heard.type, heard.object, personal=events.PERSONAL in heard.object)
 
 
+def _next_bookmark(now: float) -> float:
+    return now + random.uniform(*BOOKMARK)  # noqa: S311 - jitter, not a secret
+
+
 class Watcher:
     """One client's watch: a core.http.Feed.
 
@@ -263,7 +287,7 @@ class Watcher:
             sink.end()
             return
         self.cursor = audience.window.after(self.after)
-        self.bookmark_at = audience.hub.now() + BOOKMARK
+        self.bookmark_at = _next_bookmark(audience.hub.now())
         audience.watchers[self] = None
         audience.refresh()
         self.pump({})
@@ -326,7 +350,7 @@ class Watcher:
         second without an event (tools/cache/reflector.go, VeryShortWatchError), as where a proxy is killed just then.
         """
         hub = self.audience.hub
-        self.bookmark_at = hub.now() + BOOKMARK
+        self.bookmark_at = _next_bookmark(hub.now())
         if self._sink is None or not self.bookmarks or self.behind or self._sink.blocked:
             return
         reached = self._reached()
