@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.shell.rawhost import Authority
 from vcproxy import server as listener
 from vcproxy.core.http import Call, Pipe, Reply, refused
 from vcproxy.core.status import forbidden
@@ -76,9 +79,29 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(deadlines, name, SHORT)
 
 
+class Slow(Far):
+    """It takes what comes bit by bit, with a pause after each."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.client.pause()
+        asyncio.get_running_loop().call_later(0.01, self.client.resume)
+
+
+def speak_and_go(port: int, tls: ssl.SSLContext, words: bytes) -> None:
+    """A client that ends without waiting: asyncio's would wait for the other side's goodbye."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(ASK)
+        connection.recv(65536)
+        connection.sendall(words)
+
+
 @asynccontextmanager
-async def served(handler: Switching, drain: float = 0.3) -> AsyncIterator[Server]:
-    server = Server(handler, ServerSettings("127.0.0.1", 0, 4096, keepalive=SHORT, drain=drain), None)
+async def served(handler: Switching, drain: float = 0.3, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server(handler, ServerSettings("127.0.0.1", 0, 4096, keepalive=SHORT, drain=drain), tls)
     await server.start()
     try:
         yield server
@@ -114,6 +137,16 @@ async def test_bytes_go_both_ways_for_longer_than_any_deadline() -> None:
         far.client.write(b"\x00\xff")
         assert await reader.readexactly(2) == b"\x00\xff"
         await until(lambda: bytes(far.received) == b"GET /not-a-request HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [1_000, 150_000, 400_000, 1_500_000])
+async def test_the_last_words_of_a_client_reach_a_slow_far_end_too(size: int) -> None:
+    authority = Authority()
+    far = Slow()
+    async with served(Switching(far), tls=authority.server()) as server:
+        await asyncio.to_thread(speak_and_go, server.port, authority.client(), b"x" * size)
+        await until(lambda: far.closes == 1)
+        assert len(far.received) == size
 
 
 @pytest.mark.parametrize("at_once", [True, False])

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from typing import Any, Final, cast
 
+from vcproxy import transports
 from vcproxy.core import http
 from vcproxy.core.http import Feed, Pipe, Reply
 from vcproxy.core.status import ApiError, Status
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HIGH)
+        transports.keep_encrypted(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = presented(tls)

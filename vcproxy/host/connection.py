@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import httptools
 from multidict import CIMultiDict
 
+from vcproxy import transports
 from vcproxy.core import status
 from vcproxy.core.http import Pipe
 from vcproxy.core.status import ApiError
@@ -21,9 +22,6 @@ HIGH: Final = 1 << 20
 """Bytes of an answer that wait for their reader before the host is held back."""
 HEAD_LIMIT: Final = 1 << 18
 """Bytes of an answer's head."""
-ENCRYPTED: Final = (1, 0)
-"""Bytes not yet decrypted at which the socket is read no further while the connection is held back, and at which it is
-again. The loop drops what is left of them when the socket ends, so the end must not be read before them."""
 FLUSH: Final = 30.0
 """Seconds in which the host must take what a tunnel had for it when it ended."""
 
@@ -244,9 +242,7 @@ class HostConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         silence.watch_over(transport.get_extra_info("socket"))
-        limit = getattr(transport, "set_read_buffer_limits", None)
-        if limit is not None:  # over TLS
-            limit(*ENCRYPTED)
+        transports.keep_encrypted(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
