@@ -30,6 +30,9 @@ LOOK: Final = 0.2
 MARGIN: Final = 10.0
 """Seconds beyond the drain after which a worker that was told to end is killed."""
 
+_ENDED: Final = (0, -signal.SIGTERM)
+"""Exit codes of workers that end as they should: one that was still starting has no drain, and nobody to drain."""
+
 Work = Callable[[Config], int]
 
 
@@ -54,7 +57,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> int:
-        """Returns after SIGTERM or SIGINT, when all have ended: 0 if all of them drained."""
+        """Returns after SIGTERM or SIGINT, when all have ended: 0 if all that served drained."""
         logs.configure(self._config.log.format, self._config.log.level)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -94,7 +97,7 @@ class Supervisor:
             if worker.is_alive():
                 worker.kill()
                 worker.join()
-        return 0 if all(worker.exitcode == 0 for worker in running) else 1
+        return 0 if all(worker.exitcode in _ENDED for worker in running) else 1
 
 
 def _run(work: Work, config: Config, patience: float) -> None:

@@ -90,6 +90,35 @@ def test_a_worker_that_ends_is_started_anew_and_all_end_with_the_supervisor(
             os.kill(int(name), 0)
 
 
+def starting(config: Config) -> int:
+    """A worker that has not come to listen for signals yet."""
+    (Path(config.log.format) / str(os.getpid())).touch()
+    time.sleep(60)
+    return 3
+
+
+def test_a_worker_that_is_told_to_end_while_it_starts_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vcproxy.observe.logs.configure", lambda form, level: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def end_when_it_is_there() -> None:
+        limit = time.monotonic() + 30
+        while not notes(tmp_path) and time.monotonic() < limit:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watcher = threading.Thread(target=end_when_it_is_there)
+    watcher.start()
+    try:
+        assert Supervisor(example(format=str(tmp_path)), 1, starting).run() == 0
+    finally:
+        watcher.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def stubborn(config: Config) -> int:
     """Leaves a note of its process, and one of each SIGTERM, which the first of all does not heed."""
     folder = Path(config.log.format)
