@@ -142,3 +142,10 @@ async def test_events_of_several_namespaces_that_come_together_come_in_order() -
     world = World(*parts, gone(), gone())
     got = await events(world, "/api/v1/pods?labelSelector=a&watch=1&resourceVersion=4")
     assert [version for _, _, version in got] == ["6", "7", "8", "9"]
+
+
+@pytest.mark.parametrize("version", ["1" * 5000, "%C2%B2", "a"])
+async def test_a_version_that_is_none_is_the_hosts_to_refuse(version: str) -> None:
+    world = World(refusal(400, "BadRequest", "invalid resource version"))
+    code, found = await world.ask("GET", f"/api/v1/pods?labelSelector=a&watch=1&resourceVersion={version}")
+    assert (code, found["reason"]) == (400, "BadRequest")

@@ -12,6 +12,7 @@ import msgspec
 from vcproxy.core import status
 from vcproxy.core.request import ApiRequest
 from vcproxy.core.status import ApiError
+from vcproxy.core.versions import version_of
 from vcproxy.core.view import Birth
 
 YOUNG: Final = 60.0
@@ -40,7 +41,7 @@ def _past(asked: ApiRequest) -> int:
     legacy = not asked.parameter("resourceVersionMatch") and asked.parameter("limit") is not None
     if asked.verb != "watch" and not (asked.verb in _LISTS and (exact or legacy)):
         return 0
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else 0
+    return version_of(text)
 
 
 def fresh(asked: ApiRequest, age: float) -> ApiRequest:

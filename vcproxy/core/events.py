@@ -13,6 +13,7 @@ from vcproxy.core.framing import chunk
 from vcproxy.core.kinds import Kind
 from vcproxy.core.lens import Lens
 from vcproxy.core.scope import Scope
+from vcproxy.core.versions import version_of
 
 INITIAL_END: Final = "k8s.io/initial-events-end"
 """The annotation of the bookmark that ends the initial events (KEP-3157)."""
@@ -83,7 +84,7 @@ def read(line: bytes, *, table: bool) -> Heard:
         columns = b""
     else:
         raw = raw.replace(b'"columnDefinitions":' + columns, _NO_COLUMNS, 1)
-    version = int(metadata.resource_version) if metadata.resource_version.isdigit() else 0
+    version = version_of(metadata.resource_version)
     labels = metadata.labels or {}
     return Heard(decoded.type, raw, version, metadata.namespace, metadata.name, labels, columns)
 

@@ -11,10 +11,11 @@ from vcproxy.core.names import VirtualName
 from vcproxy.core.plan import Identity
 from vcproxy.core.scope import Scope
 from vcproxy.core.targets import namespace_target
+from vcproxy.core.versions import version_of
+from vcproxy.core.watched import owned
 from vcproxy.host import answers
 from vcproxy.host.identity import Exchange
 from vcproxy.host.lists import ListReader
-from vcproxy.host.watches import owned
 
 PORTION: Final = 64 * 1024
 """Bytes of one write of initial events."""
@@ -59,7 +60,7 @@ async def read(
     version = listed.metadata.resource_version
     frames = [events.frame("ADDED", raw) for raw in (_tables if listed.rows else _objects)(listed, content)]
     headed = bool(frames) or content.form != "Table"
-    return Initial(portions(frames), headed, int(version) if version.isdecimal() else 0)
+    return Initial(portions(frames), headed, version_of(version))
 
 
 async def _namespaced(

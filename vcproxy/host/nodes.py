@@ -21,6 +21,7 @@ from vcproxy.core.printers import Form, Object
 from vcproxy.core.request import ApiRequest, render_query, resource_path
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
+from vcproxy.core.versions import version_of
 from vcproxy.host import answers, replies
 from vcproxy.host.answers import HostRefusal
 from vcproxy.host.identity import Exchange
@@ -86,8 +87,7 @@ class NodeReader:
         """What is there now."""
         listed = await self.listed(wanted.row, wanted.version, wanted.query, least)
         frames, headed = frames_of(look, listed)
-        version = str(printers.metadata(listed).get("resourceVersion", ""))
-        return Initial(portions(frames), headed, int(version) if version.isdecimal() else 0)
+        return Initial(portions(frames), headed, version_of(printers.metadata(listed).get("resourceVersion")))
 
     async def _odd(self, wanted: Watch) -> ApiError:
         """What the host says to a watch that is asked for oddly."""

@@ -15,16 +15,17 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from vcproxy.core import apis, bodies, content, events, objects, plan, private, selectors, status
+from vcproxy.core import apis, bodies, content, events, objects, plan, selectors, status, watch_queries, watched
 from vcproxy.core.framing import Frames
 from vcproxy.core.hosting import HostResponse
-from vcproxy.core.kinds import Exposure, Kind
+from vcproxy.core.kinds import Exposure
 from vcproxy.core.lens import Lens
 from vcproxy.core.names import VirtualName, up
 from vcproxy.core.parameters import Pairs
 from vcproxy.core.scope import Scope
 from vcproxy.core.status import ApiError
 from vcproxy.core.targets import namespace_target
+from vcproxy.core.versions import version_of
 from vcproxy.core.view import ClassLists, NamespaceInfo
 from vcproxy.host import answers
 from vcproxy.host.answers import HostRefusal
@@ -124,16 +125,16 @@ class WatchStream:
         self._wants_end = False
         self._columns: dict[int, Lens] = {}
         self._sent = 0
-        life = _life(wanted.query)
-        self._query, self._life = _lasting(wanted.query, life), life
-        self._beside = {number: _lasting(query, life) for number, query in enumerate(wanted.beside, 1)}
+        life = watch_queries.life_of(wanted.query) or random.randint(*_LIFE)  # noqa: S311 - jitter, not a secret
+        self._query, self._life = watch_queries.lasting(wanted.query, life), life
+        self._beside = {number: watch_queries.lasting(query, life) for number, query in enumerate(wanted.beside, 1)}
         self._end = 0.0
-        self._bookmarks = _flag(wanted.query, "allowWatchBookmarks")
+        self._bookmarks = content.flag(dict(wanted.query), "allowWatchBookmarks")
         self._follower: asyncio.Task[None] | None = None
 
     def _greeting(self) -> bytes | None:
         """A bookmark of where the watch begins, as host.audience.Watcher gives one."""
-        start = _start(self._query)
+        start = watch_queries.start_of(self._query)
         about = content.of_alone(self._wanted, self._accept) if self._bookmarks and start else None
         if about is None:
             return None
@@ -143,7 +144,7 @@ class WatchStream:
         """Ask the host for all parts. Raises ApiError as the host refused the first that it refused."""
         self._end = asyncio.get_running_loop().time() + self._life
         first = self._first_parts()
-        if _flag(self._query, "sendInitialEvents"):
+        if content.flag(dict(self._query), "sendInitialEvents"):
             self._initial, self._wants_end = set(first), True
         responses = await asyncio.gather(*(self._ask(*one) for one in first.items()), return_exceptions=True)
         opened = dict(zip(first, responses, strict=True))
@@ -154,9 +155,9 @@ class WatchStream:
         for part, response in opened.items():
             if response is None:
                 self._initial.discard(part)
-                self._start(part, _start(self._query))
+                self._start(part, watch_queries.start_of(self._query))
             elif not isinstance(response, BaseException):
-                self._tasks[part] = asyncio.create_task(self._pump(part, response, _start(self._query)))
+                self._tasks[part] = asyncio.create_task(self._pump(part, response, watch_queries.start_of(self._query)))
         if not self._whole:
             self._follower = asyncio.create_task(self._follow())
         elif self._wanted.beside:
@@ -217,12 +218,12 @@ class WatchStream:
                 async with asyncio.timeout_at(self._patience()):
                     chunk = await anext(chunks)
                 for line in frames.feed(chunk):
-                    event = _Event(part, **_fields(line))
+                    event = _event(part, line)
                     await self._queue.put(event, len(line))
                     if event.type == "ERROR":
                         return 0
                     if reached or event.type == "BOOKMARK":  # initial events come in no order: half of them is none
-                        reached = max(reached, _version(event.object))
+                        reached = max(reached, watched.version(event.object))
         except (StopAsyncIteration, TimeoutError, ApiError, msgspec.DecodeError, KeyError):
             return reached
         finally:
@@ -300,7 +301,7 @@ class WatchStream:
     def _start(self, part: Part, after: int = 0) -> None:
         """Begin a part that is not open yet, from a version or from the birth of its namespace."""
         info = (self._changes.namespaces() or {}).get(part) if not isinstance(part, int) else None
-        begin = after or _number(info.resource_version if info is not None else "")
+        begin = after or version_of(info.resource_version if info is not None else "")
         self._versions[part] = begin
         self._tasks[part] = asyncio.create_task(self._later(part, begin))
 
@@ -342,14 +343,14 @@ class WatchStream:
             await asyncio.sleep(ORDER)
         while len(self._queue):
             found.append(self._queue.take())
-        return sorted(found, key=lambda one: _version(one.object) if isinstance(one, _Event) else math.inf)
+        return sorted(found, key=lambda one: watched.version(one.object) if isinstance(one, _Event) else math.inf)
 
     def _line(self, event: _Event) -> bytes | None:
         if event.type == "BOOKMARK":
             return self._bookmark(event)
         if not self._owned(event):
             return None
-        version = _version(event.object)
+        version = watched.version(event.object)
         if event.type != "ERROR" and version:
             self._versions[event.part] = max(version, self._versions.get(event.part, 0))
             self._sent = max(self._sent, version)
@@ -367,14 +368,14 @@ class WatchStream:
         if event.type == "ERROR":
             return True
         if row.exposure is Exposure.OWN and row.namespaced:
-            return apis.stands(self._scope.tenant, str(_metadata(event.object).get("namespace", "")))
-        return row.exposure is not Exposure.PRIVATE or owned(event.object, row, self._scope)
+            return apis.stands(self._scope.tenant, str(watched.metadata(event.object).get("namespace", "")))
+        return row.exposure is not Exposure.PRIVATE or watched.owned(event.object, row, self._scope)
 
     def _bookmark(self, event: _Event) -> bytes | None:
         """A bookmark counts once every part has come as far: only what all of them have delivered is behind it."""
-        version = _version(event.object)
+        version = watched.version(event.object)
         self._versions[event.part] = max(version, self._versions.get(event.part, 0))
-        ended = part_ended = INITIAL_END in (_metadata(event.object).get("annotations") or {})
+        ended = part_ended = INITIAL_END in (watched.metadata(event.object).get("annotations") or {})
         if ended:
             self._initial.discard(event.part)
             ended, self._wants_end = self._wants_end and not self._initial, self._wants_end and bool(self._initial)
@@ -384,7 +385,7 @@ class WatchStream:
             return None
         if not ended and reached < max(self._sent, 1):
             return None
-        _set_version(event.object, str(reached or version))
+        watched.metadata(event.object)["resourceVersion"] = str(reached or version)
         self._sent = max(self._sent, reached)
         return self._encode(event)
 
@@ -399,65 +400,10 @@ class WatchStream:
         await self._changes.close()
 
 
-def owned(document: dict[str, Any], row: Kind, scope: Scope) -> bool:
-    """Whether the tenant sees an object of a Private kind (or each row of a Table)."""
-    if document.get("kind") == "Table":
-        return all(owned(one.get("object") or {}, row, scope) for one in document.get("rows") or ())
-    return private.shown(row, scope, str(_metadata(document).get("name", "")), labels(document))
-
-
-def labels(document: dict[str, Any]) -> dict[str, Any]:
-    """The labels of an object, or of the only row of a Table."""
-    found = _metadata(document).get("labels")
-    return found if isinstance(found, dict) else {}
-
-
-def _metadata(document: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of an event's object; of a Table, that of its only row."""
-    if document.get("kind") == "Table":
-        rows = document.get("rows") or ()
-        return _metadata(rows[0].get("object") or {}) if rows else document.get("metadata") or {}
-    return document.get("metadata") or {}
-
-
-def _version(document: dict[str, Any]) -> int:
-    return _number(str(_metadata(document).get("resourceVersion", "")))
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else 0
-
-
-def _set_version(document: dict[str, Any], version: str) -> None:
-    _metadata(document)["resourceVersion"] = version
-
-
-def _flag(query: Pairs, key: str) -> bool:
-    return any(name == key and value.lower() not in ("false", "0") for name, value in query)
-
-
-def _fields(line: bytes) -> dict[str, Any]:
+def _event(part: Part, line: bytes) -> _Event:
+    """Raises msgspec.DecodeError and KeyError."""
     event = msgspec.json.decode(line)
-    return {"type": str(event["type"]), "object": event["object"]}
-
-
-def _start(query: Pairs) -> int:
-    """The version that a watch begins after; 0 where it begins with what is there."""
-    pairs = dict(query)
-    return _number(pairs.get("resourceVersion", "")) if "sendInitialEvents" not in pairs else 0
-
-
-def _life(query: Pairs) -> int:
-    """How many seconds all parts last: what the client asks for."""
-    asked = dict(query).get("timeoutSeconds", "")
-    given = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
-    return given or random.randint(*_LIFE)  # noqa: S311 - jitter, not a secret
-
-
-def _lasting(query: Pairs, life: int) -> Pairs:
-    """The query of a part. Bookmarks are always asked for: they carry how far each part has come."""
-    rest = tuple(pair for pair in query if pair[0] not in ("allowWatchBookmarks", "timeoutSeconds"))
-    return (*rest, ("timeoutSeconds", str(life)), ("allowWatchBookmarks", "true"))
+    return _Event(part, str(event["type"]), event["object"])
 
 
 async def _close_all(responses: Any) -> None:

@@ -6,9 +6,10 @@ import msgspec
 
 from vcproxy.core import selectors
 from vcproxy.core.request import render_query
+from vcproxy.core.versions import version_of
 from vcproxy.core.view import Birth
 from vcproxy.tenants.hostapi import HostApi, path_of
-from vcproxy.tenants.resource import Tenant, TenantStatus, version_of
+from vcproxy.tenants.resource import Tenant, TenantStatus
 
 _EVENTS: Final = path_of("v1", "events") + render_query([("limit", "1"), ("labelSelector", selectors.NOTHING)])
 

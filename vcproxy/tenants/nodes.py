@@ -9,6 +9,7 @@ import msgspec
 
 from vcproxy.core.hosting import Upstream
 from vcproxy.core.nodes import Labels, Selection
+from vcproxy.core.versions import version_of
 from vcproxy.tenants.hostapi import Object, path_of
 from vcproxy.tenants.reflector import DELETED, Change, Reflector, Sync, Timing
 
@@ -67,7 +68,7 @@ class NodeLabels:
     def _replace(self, whole: Sync) -> None:
         """A new list: what differs has changed at some time before it, nobody knows when."""
         found = {_name(item): _labels(item) for item in whole.items}
-        versions = [*map(_version, whole.items), int(whole.version) if whole.version.isdecimal() else 0]
+        versions = [*map(_version, whole.items), version_of(whole.version)]
         self.reached = max(self.reached, *versions)
         if found == self._labels and self._floor:
             return
@@ -106,5 +107,4 @@ def _labels(document: Object) -> Labels:
 
 
 def _version(document: Object) -> int:
-    text = str((document.get("metadata") or {}).get("resourceVersion") or "")
-    return int(text) if text.isdecimal() else 0
+    return version_of((document.get("metadata") or {}).get("resourceVersion"))

@@ -16,6 +16,7 @@ from vcproxy.core.grants import Grant
 from vcproxy.core.kinds import GUARDED
 from vcproxy.core.names import TenantId, tenant_id
 from vcproxy.core.nodes import EVERY, Selection, selection
+from vcproxy.core.versions import version_of
 from vcproxy.core.view import Birth, ClassLists, Phase
 from vcproxy.tenants.hostapi import Object, path_of
 
@@ -193,11 +194,6 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
 
 def _birth(found: Mapping[str, Any]) -> Birth:
     return Birth(version_of(found.get("resourceVersion")), version_of(found.get("eventsResourceVersion")))
-
-
-def version_of(text: Any) -> int:
-    """A resourceVersion as a number; 0 for what is none."""
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 20 else 0
 
 
 def _condition(item: Mapping[str, Any]) -> Condition:

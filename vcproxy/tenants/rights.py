@@ -21,6 +21,7 @@ from vcproxy.core.rbac_policy import Identity, Policy, identity, parsed
 from vcproxy.core.rbac_roles import Role
 from vcproxy.core.rbac_words import WORDS, Room, words
 from vcproxy.core.scope import Scope
+from vcproxy.core.versions import version_of
 from vcproxy.tenants.hostapi import HostApi, Object, path_of
 from vcproxy.tenants.mirror import Key, Mirror
 from vcproxy.tenants.reflector import Reflector, Timing
@@ -176,5 +177,4 @@ def _parsed(document: Object, row: Kind) -> _Stored | None:
 
 
 def _version(metadata: Object) -> int:
-    text = str(metadata.get("resourceVersion"))
-    return int(text) if text.isdecimal() else 0
+    return version_of(metadata.get("resourceVersion"))
