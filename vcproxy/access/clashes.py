@@ -5,7 +5,9 @@ both sides give one, are those that a certificate says it was signed by (X509_ch
 the signature then is not good. So a CA with the name of another and another key would end the other's logins.
 """
 
+import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 from cryptography import x509
@@ -14,11 +16,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vcproxy.core.names import TenantId
 
+_BLANKS: Final = re.compile(r"[ \t\n\v\f\r]+")
+
 
 class Mark(msgspec.Struct, frozen=True):
-    """What TLS tells a CA by, and its public key, DER. `identifier` is empty where the CA has none."""
+    """What TLS tells a CA by, and its public key, DER. `identifier` is empty where the CA has none.
 
-    subject: bytes
+    `subject` is its name as TLS compares names: `canonical`.
+    """
+
+    subject: str
     identifier: bytes
     key: bytes
 
@@ -43,7 +50,7 @@ class Claims:
 
     def __init__(self, created: Callable[[TenantId], float]) -> None:
         self._created = created
-        self._named: dict[bytes, dict[TenantId, list[Claim]]] = {}
+        self._named: dict[str, dict[TenantId, list[Claim]]] = {}
 
     def take(self, claim: Claim) -> None:
         self._named.setdefault(claim.mark.subject, {}).setdefault(claim.tenant, []).append(claim)
@@ -55,8 +62,8 @@ class Claims:
         if not named:
             self._named.pop(claim.mark.subject, None)
 
-    def tenants(self, subject: bytes) -> Sequence[TenantId]:
-        """Who has a CA of this name."""
+    def tenants(self, subject: str) -> Sequence[TenantId]:
+        """Who has a CA of this name (`canonical`)."""
         return tuple(self._named.get(subject, ()))
 
     def loses(self, claim: Claim) -> bool:
@@ -81,4 +88,15 @@ def mark(certificate: x509.Certificate) -> Mark:
         found = b""
     except (UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(str(error)) from None
-    return Mark(certificate.subject.public_bytes(), found, key)
+    return Mark(canonical(certificate.subject), found, key)
+
+
+def canonical(name: x509.Name) -> str:
+    """A name as OpenSSL compares it, whatever its string types, case and blanks (x509_name_canon; RFC 5280 7.1)."""
+    return "/".join("+".join(sorted(map(_attribute, part))) for part in name.rdns)
+
+
+def _attribute(one: x509.NameAttribute[str | bytes]) -> str:
+    text = one.value if isinstance(one.value, str) else one.value.hex()
+    lower = text.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")  # ASCII letters alone
+    return f"{one.oid.dotted_string}={_BLANKS.sub(' ', lower).strip(' ')!r}"

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from vcproxy.access import paths
 from vcproxy.access.authenticator import Credential, Revocations, Tenants
-from vcproxy.access.clashes import Claim, Claims, mark
+from vcproxy.access.clashes import Claim, Claims, canonical, mark
 from vcproxy.access.mapping import Mapped, check_size
 from vcproxy.access.paths import Path
 from vcproxy.access.remembering import ROOM, Remembered
@@ -154,7 +154,7 @@ class CertificateAuthenticator:
 
     def _of(self, credential: Credential, sent: Path) -> list[TenantId]:
         """Tenants with a CA of a name that is said to have signed one of these."""
-        named = (tenant for one in sent for tenant in self._claims.tenants(one.issuer.public_bytes()))
+        named = (tenant for one in sent for tenant in self._claims.tenants(canonical(one.issuer)))
         return [tenant for tenant in dict.fromkeys(named) if credential.tenant in ("", tenant)]
 
     def _path(self, sent: Path, tenant: TenantId, now: float) -> Path | None:

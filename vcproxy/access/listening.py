@@ -24,7 +24,7 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        self._taken: dict[bytes, dict[Mark, None]] = {}
+        self._taken: dict[str, dict[Mark, None]] = {}
         self._certificates: set[bytes] = set()
         self._context: ssl.SSLContext | None = None
 
