@@ -87,3 +87,12 @@ def test_what_cannot_be_read_comes_down_as_text() -> None:
 def test_json_of_great_depth_is_text() -> None:
     deep = "[" * 5000 + "]" * 5000
     assert down(metrics=deep)[f"{KEY}metrics"] == deep
+
+
+@pytest.mark.parametrize("inner", ["{}", "null", '{"apiVersion":"apps/v1"}'])
+def test_what_names_a_field_twice_is_refused(inner: str) -> None:
+    reference = '{"apiVersion":"globex-x.com/v1","kind":"Widget","name":"a"}'
+    text = f'[{{"type":"Object","object":{{"describedObject":{reference},"describedObject":{inner}}}}}]'
+    with pytest.raises(ApiError) as refused:
+        up(metrics=text)
+    assert refused.value.status.code == 422

@@ -5,6 +5,7 @@ them when it is told one (k8s.io/kubernetes/pkg/apis/autoscaling/v1: conversion.
 in them: groups in references to objects, and messages of conditions.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from vcproxy.core.status import invalid
 ANNOTATIONS: Final = tuple(
     f"autoscaling.alpha.kubernetes.io/{part}" for part in ("behavior", "conditions", "current-metrics", "metrics")
 )
+_FIELD: Final = "metadata.annotations[autoscaling.alpha.kubernetes.io]"
 _UNREADABLE: Final = "must be JSON as the API server writes it: what it names cannot be told otherwise"
 Rename = Callable[[str, Scope], str]
 
@@ -48,9 +50,27 @@ def _member(value: Any, way: Rename | None, ways: dict[str, Rename], scope: Scop
 def _up(value: str, scope: Scope) -> str:
     found = _decoded(value)
     if found is None and ("/" in value or "\\" in value):
-        field = "metadata.annotations[autoscaling.alpha.kubernetes.io]"
-        raise invalid("autoscaling", "HorizontalPodAutoscaler", "", field, _UNREADABLE)
+        raise invalid("autoscaling", "HorizontalPodAutoscaler", "", _FIELD, _UNREADABLE)
+    if found is not None and _repeats(
+        value
+    ):  # a reader that merges them, as encoding/json does, would find what was not looked at here
+        raise invalid("autoscaling", "HorizontalPodAutoscaler", "", _FIELD, "must not name a field twice")
     return _written(value, found, _walked(found, {"apiversion": version_up}, scope))
+
+
+def _repeats(value: str) -> bool:
+    """Whether any object in a JSON text has a key twice, or a second reader finds it odd."""
+    repeated = False
+
+    def seen(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated = repeated or len({key for key, _ in pairs}) < len(pairs)
+
+    try:
+        json.loads(value, object_pairs_hook=seen)
+    except (ValueError, RecursionError):
+        return True
+    return repeated
 
 
 def _down(value: str, scope: Scope) -> str:
