@@ -161,6 +161,21 @@ async def test_an_issuer_taken_away_ends_what_was_believed_through_it(provider: 
     assert await one.authenticate(credential, NOW) is None
 
 
+async def test_an_issuer_taken_away_while_it_is_asked_counts_no_more(provider: Provider) -> None:
+    one = of_acme()
+    credential = Credential(provider.token())
+    asked = provider.ask
+
+    async def taken_away(url: str) -> Any:
+        found = await asked(url)
+        one.update(ACME, [])
+        return found
+
+    provider.ask = taken_away  # type: ignore[method-assign]
+    assert await one.authenticate(credential, NOW) is None
+    assert one.recall(credential, NOW) is None
+
+
 async def test_an_issuer_of_two_tenants_needs_the_tenant_in_the_address(provider: Provider) -> None:
     one = of_acme()
     one.update(GLOBEX, parse([entry()]))

@@ -29,6 +29,8 @@ REFUSED_LIMIT: Final = 1024
 KEPT_SECONDS: Final = 300.0
 """How long a verified token is believed before its issuer's keys are looked at again; never past its expiry."""
 REFUSED_SECONDS: Final = 10.0
+TRIES: Final = 3
+"""How often the issuers are asked that changed while they were."""
 LEEWAY: Final = 60.0
 """Seconds by which the issuer's clock may run ahead."""
 
@@ -46,6 +48,7 @@ class OidcAuthenticator:
         self._clock = clock
         self._issuers: dict[TenantId, tuple[Issuer, ...]] = {}
         self._shared = tuple(shared)
+        self._generation = 0
         self._by_url: dict[str, list[tuple[TenantId | None, Issuer]]] = {}
         self._keys: dict[Issuer, KeySet] = {}
         self._known = Remembered[Credential, tuple[Caller, float]](CACHE_LIMIT, ROOM)
@@ -70,25 +73,35 @@ class OidcAuthenticator:
         return None
 
     async def authenticate(self, credential: Credential, now: float) -> Caller | None:
+        for _ in range(TRIES):
+            generation = self._generation
+            caller = await self._asked(credential, now)
+            if generation == self._generation:
+                if caller is not None:
+                    self._known.keep(credential, (caller, min(caller.expires, now + KEPT_SECONDS)))
+                return caller
+        raise status.unauthorized()
+
+    async def _asked(self, credential: Credential, now: float) -> Caller | None:
+        """As `authenticate`, by the issuers of now: who is taken out meanwhile counts no more."""
         candidates = self._candidates(credential) if credential.token else None
         if candidates is None:
             return None
         if (self._refused.get(credential) or 0.0) > now:
             raise status.unauthorized()
         try:
-            caller = await self._first(credential, candidates, now)
+            return await self._first(credential, candidates, now)
         except (RefusedError, tokens.InvalidTokenError) as error:
             log.debug("an ID token was refused: %s", error)
             self._refused.keep(credential, now + REFUSED_SECONDS)
             raise status.unauthorized() from None
-        self._known.keep(credential, (caller, min(caller.expires, now + KEPT_SECONDS)))
-        return caller
 
     def reconsider(self) -> None:
         self._refused.clear()
 
     def _index(self) -> None:
         self._by_url = {}
+        self._generation += 1
         for issuer in self._shared:
             self._by_url.setdefault(issuer.url, []).append((None, issuer))
         for tenant, issuers in self._issuers.items():
