@@ -142,6 +142,17 @@ async def test_the_count_of_namespaces_follows() -> None:
     assert bound(host) == sorted([*OWN, "acme-web"])
 
 
+async def test_a_birth_that_was_restored_from_another_host_is_noted_anew() -> None:
+    host = installed()
+    async with running(host):
+        born = {"resourceVersion": "9000000", "eventsResourceVersion": "9000000"}
+        metadata = {"name": "acme", "generation": 1}
+        host.put(VCPROXY, "tenants", {"metadata": metadata, "spec": {}, "status": {"birth": born}})
+        await until(lambda: complete(host))
+        born = (host.find("tenants", "acme") or {})["status"]["birth"]
+    assert int(born["resourceVersion"]) <= host._version
+
+
 async def test_how_far_the_host_has_come_is_noted_with_active_and_stays() -> None:
     host = installed()
     told: list[Any] = []

@@ -19,9 +19,10 @@ async def noted(api: HostApi, tenant: Tenant, status: TenantStatus) -> TenantSta
 
     Any moment will do between the making of the Tenant object, before which all that another tenant had under the id
     was removed, and the first request of the new one, which needs it to be Active. For a Tenant of an older program,
-    which was Active without, it is now: who watches on from before lists once again.
+    which was Active without, it is now: who watches on from before lists once again. One that was restored from another
+    host may bring that one's version, which is newer than itself: no status is written before what it tells of.
     """
-    if status.birth.version:
+    if 0 < status.birth.version <= version_of(tenant.resource_version):
         return status
     listed = await api.get(_EVENTS) or {}
     events = version_of((listed.get("metadata") or {}).get("resourceVersion"))
