@@ -153,7 +153,7 @@ class Flow:
                 rights = CallerRights(self._policies, caller, lambda: _made(view))
             rights.authorize(authorizer.attributes(asked))  # 5. may this user do this
             scope, ages = await self._scopes.of(view, caller.user, asked)
-            asked = births.fresh(asked, now - _made(view))
+            asked = births.fresh(asked, view.birth, now - _made(view))
             position = self._positions.of(asked, view)
             decided = decision.decide(asked, scope, versions=self._catalog.versions, position=position)  # 6. decide
             account.plan = type(decided).__name__

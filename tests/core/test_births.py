@@ -68,10 +68,18 @@ def test_without_a_birth_that_was_noted_nothing_is_too_old() -> None:
             "watch=1&resourceVersion=0&resourceVersionMatch=NotOlderThan&sendInitialEvents=true",
             "watch resourceVersionMatch sendInitialEvents",
         ),
-        ("resourceVersion=7", "resourceVersion"),
+        ("resourceVersion=00", ""),
+        ("watch=1&resourceVersion=00", "watch"),
+        ("resourceVersion=7", ""),
+        ("resourceVersion=7&resourceVersionMatch=NotOlderThan", ""),
+        ("resourceVersion=200", "resourceVersion"),
+        ("resourceVersion=7&resourceVersionMatch=Exact", "resourceVersion resourceVersionMatch"),
+        ("watch=1&resourceVersion=7", "watch resourceVersion"),
+        ("resourceVersion=odd", "resourceVersion"),
+        ("resourceVersion=" + "9" * 30, "resourceVersion"),
     ],
 )
 def test_a_young_tenant_reads_the_newest_where_any_version_would_do(query: str, kept: str) -> None:
     asked = request.parse("GET", f"{MAPS}?{query}".encode())
-    assert " ".join(key for key, _ in births.fresh(asked, 59.0).query) == kept
-    assert births.fresh(asked, births.YOUNG) is asked
+    assert " ".join(key for key, _ in births.fresh(asked, BORN, 59.0).query) == kept
+    assert births.fresh(asked, BORN, births.YOUNG) is asked

@@ -12,6 +12,7 @@ from tests.flow.scripted import ACME
 from vcproxy.core import events, request
 from vcproxy.core.plan import Position
 from vcproxy.host import audience, backfill
+from vcproxy.host.older import OlderHubs
 
 PODS = "/api/v1/pods?watch=1&resourceVersion=100"
 WEB = "/api/v1/namespaces/web/pods?watch=1&resourceVersion=100"
@@ -581,3 +582,44 @@ async def test_many_watchers_of_one_tenant_are_told_in_slices_and_others_have_th
     await stream.put(event("DELETED", pod("acme-web", "a", 102)))
     await until(lambda: all(len(client.seen) == 2 for client in crowd))
     assert {tuple(client.seen) for client in crowd} == {("ADDED web/a 101", "DELETED web/a 102")}
+
+
+async def test_who_cannot_be_written_to_is_cut_off_and_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = world()
+    broken, other = await at.watch(PODS), await at.watch(PODS)
+    pump = audience.Watcher.pump
+
+    def fails(self: audience.Watcher, memo: audience.Memo) -> None:
+        if self is broken.feed:
+            raise RuntimeError("broken")
+        pump(self, memo)
+
+    monkeypatch.setattr(audience.Watcher, "pump", fails)
+    for version in (101, 102):
+        await at.live.shared()[0].put(event("ADDED", pod("acme-web", f"a{version}", version)))
+    assert other.seen == ["ADDED web/a101 101", "ADDED web/a102 102"]
+    assert broken.aborted
+
+
+async def test_events_of_a_namespace_that_is_gone_are_asked_about_once() -> None:
+    at = world()
+    client = await at.watch(PODS)
+    asked = len(at.live.requests)
+    gone = [event("DELETED", pod("acme-old", f"a{number}", 101 + number)) for number in range(50)]
+    await at.live.shared()[0].put(*gone, event("ADDED", pod("acme-web", "b", 160)))
+    await until(lambda: client.ended)
+    at.live.version = 160
+    again = await at.watch(PODS.replace("100", "150"))
+    await until(lambda: again.seen == ["ADDED web/b 160"])
+    assert len([one for one in at.live.requests[asked:] if one.target.endswith("/namespaces/acme-old")]) == 1
+
+
+async def test_where_the_oldest_is_gone_on_the_host_others_who_are_behind_are_told_all_the_same() -> None:
+    at = world()
+    await at.watch(PODS)
+    at.live.oldest = 80
+    ((content, (hub, _)),) = at.hubs._hubs.items()
+    found = await OlderHubs(lambda: at.hubs._made(content, hub.row)[0]).covering(90, 10)
+    assert found is not None
+    assert found.window.start == 90
+    found.close()

@@ -109,12 +109,42 @@ async def test_a_host_that_falls_silent_is_asked_again_from_where_it_was(
     patient("SILENCE", 0.05)
     at = At(default="1", web="2")
     async with at.watched():
-        await at.refusing.part("acme-web")[0].put(event("ADDED", pod("acme-web", "a", 101)))
+        await at.refusing.part("acme-web")[0].put(bookmark(100), event("ADDED", pod("acme-web", "a", 101)))
+        await at.refusing.part("acme-default")[0].put(bookmark(100))
         await until(lambda: len(at.refusing.part("acme-web")) > 1 and len(at.refusing.part("acme-default")) > 1)
         first, again = at.refusing.part("acme-web")[:2]
         assert (first.closed, again.query["resourceVersion"]) == (True, "101")
         assert at.refusing.part("acme-default")[1].query["resourceVersion"] == "100"
         await at.sees("ADDED web/a 101")
+
+
+async def test_where_the_host_sends_no_bookmarks_silence_is_no_failure(patient: Callable[[str, float], None]) -> None:
+    patient("SILENCE", 0.02)
+    at = At(default="1")
+    async with at.watched():
+        await at.refusing.part("acme-default")[0].put(event("ADDED", pod("acme-default", "a", 101)))
+        await asyncio.sleep(0.1)
+        assert len(at.refusing.part("acme-default")) == 1
+        await at.refusing.part("acme-default")[0].put(event("ADDED", pod("acme-default", "b", 102)))
+        await at.sees("ADDED default/a 101", "ADDED default/b 102")
+
+
+async def test_a_client_that_leaves_while_its_watch_is_opened_leaves_no_host_watch_behind() -> None:
+    at = At(default="1", web="2")
+    open_at = at.refusing.send
+
+    async def late(request: HostRequest) -> HostResponse:
+        if "/namespaces/acme-web/" in request.target and "watch" in request.target:
+            await asyncio.Event().wait()
+        return await open_at(request)
+
+    at.refusing.send = late  # type: ignore[method-assign]
+    at.as_tenant(ACME)
+    asked = asyncio.create_task(at.reply("GET", ALL))
+    await until(lambda: len(at.refusing.part("acme-default")) == 1)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await until(lambda: at.refusing.part("acme-default")[0].closed)
 
 
 async def test_a_host_that_does_not_end_a_watch_in_time_does_not_make_it_longer(

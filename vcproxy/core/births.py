@@ -44,12 +44,17 @@ def _past(asked: ApiRequest) -> int:
     return version_of(text)
 
 
-def fresh(asked: ApiRequest, age: float) -> ApiRequest:
-    """A read of any version the host has at hand becomes one of the newest, while the tenant is young.
+def fresh(asked: ApiRequest, birth: Birth, age: float) -> ApiRequest:
+    """A read of "any version", or of one not older than the tenant is, becomes one of the newest while it is young.
 
     `age` is in seconds. A cache of the host that is behind could still show what the id had before.
     """
-    if age >= YOUNG or asked.parameter("resourceVersion") != "0":
+    text = asked.parameter("resourceVersion") or ""
+    number = version_of(text)
+    odd = not number and bool(text.strip("0"))  # the host's to refuse
+    if not text or odd or age >= YOUNG or number >= max(1, birth.of(asked.group, asked.resource)):
+        return asked
+    if too_old(asked, birth) is not None:
         return asked
     dropped = {"resourceVersion"} if asked.flag("sendInitialEvents") else {"resourceVersion", "resourceVersionMatch"}
     return msgspec.structs.replace(asked, query=tuple(pair for pair in asked.query if pair[0] not in dropped))

@@ -122,10 +122,12 @@ class Audience:
     def _begin(self, view: TenantView) -> None:
         """Events from before a tenant are another owner's of its id: no watch begins there, and that one's end.
 
-        Never beyond where the hub is, so that whoever is refused finds a newer version by listing anew.
+        Never beyond where the hub is, so that whoever is refused finds a newer version by listing anew: a kind may be
+        kept in another etcd, whose versions have not come as far.
         """
         reached = self.hub.window.reached
-        self.born = min(view.birth.of(self.hub.row.group, self.hub.row.resource), reached)
+        birth = view.birth.of(self.hub.row.group, self.hub.row.resource)
+        self.born = birth if birth <= reached else 0  # who asks for less is refused on the way already
         if self._uid and not self.born:  # a Tenant of an older program: nobody noted when it was made
             self.lost = max(self.lost, reached)
         self._uid = view.uid
@@ -147,7 +149,11 @@ class Audience:
         memo: Memo = {}
         for watcher in tuple(islice(self._due, SLICE)):
             del self._due[watcher]
-            watcher.pump(memo)
+            try:
+                watcher.pump(memo)
+            except Exception:
+                log.exception("%r: a watcher could not be written to: it is cut off", self)
+                watcher.cut()
         if self._due:
             asyncio.get_running_loop().call_soon(self._deliver_slice)
 
@@ -165,6 +171,13 @@ class Audience:
         """Something up to `version` cannot be told: whoever is not past it has to list again."""
         self.lost = max(self.lost, version)
         self.finish([watcher for watcher in self.watchers if watcher.told < version])
+
+    def lose(self, namespace: str, count: int) -> None:
+        """Of the first so many that are held, those of a namespace that is gone can be told to nobody."""
+        first = [self.held.popleft() for _ in range(count)]
+        lost = [heard for heard in first if heard.namespace == namespace]
+        self.held.extendleft(heard for heard in reversed(first) if heard.namespace != namespace)
+        self.missed(lost[-1].version)
 
     def harmed(self, watcher: "Watcher") -> None:
         """An event cannot be rewritten for a watcher: all of its tenant who were not told of it list again."""

@@ -35,7 +35,7 @@ EVENT_LIMIT: Final = 64 * 1024 * 1024
 LIFE: Final = (2400, 3600)
 """Seconds for which the host is asked to keep a watch."""
 SILENCE: Final = 180.0
-"""Seconds without a byte after which a watch is opened anew: the host sends a bookmark every minute."""
+"""Seconds without a byte after which a watch is opened anew that has had a bookmark: one comes each minute."""
 WAITS: Final = (0.05, 5.0)
 """Seconds before a host that failed is asked again: at first, and at most."""
 ASK: Final = 5.0
@@ -225,13 +225,15 @@ class Hub:
 
     async def _read(self, response: HostResponse) -> None:
         """Events until the stream ends in whatever way but an error that tells that they cannot go on."""
-        frames = Frames(EVENT_LIMIT)
-        chunks = response.chunks()
+        frames, chunks, patience = Frames(EVENT_LIMIT), response.chunks(), LIFE[1] + SILENCE
         try:
             while True:
-                async with asyncio.timeout(SILENCE):
+                async with asyncio.timeout(patience):
                     chunk = await anext(chunks)
-                self.take([self.hear(line) for line in frames.feed(chunk)])
+                heard = [self.hear(line) for line in frames.feed(chunk)]
+                if any(one.type == "BOOKMARK" for one in heard):
+                    patience = SILENCE  # where the host keeps no cache of watches, as of Events, it sends none
+                self.take(heard)
         except (StopAsyncIteration, TimeoutError, ApiError, msgspec.DecodeError) as ended:
             log.debug("%r: %s", self, type(ended).__name__)
         finally:
@@ -333,15 +335,16 @@ class Hub:
 
     async def _give_held(self, audience: Audience) -> None:
         while audience.held:
-            heard = audience.held[0]
+            heard, waiting = audience.held[0], len(audience.held)
             owner, suspect = self.owner(heard), self.suspect(heard)
             if owner is None and suspect is not None:
                 verdict = await self.verdict(*suspect, HostName(heard.namespace))
+                if not audience.held or audience.held[0] is not heard:
+                    continue
                 if verdict is Verdict.GONE:
-                    audience.missed(heard.version)
+                    audience.lose(heard.namespace, waiting)
+                    continue
                 owner = suspect if verdict is Verdict.OWN else None
-            if not audience.held or audience.held[0] is not heard:
-                continue
             audience.held.popleft()
             if owner is not None and owner[0] == audience.tenant:
                 audience.add(heard, owner[1])

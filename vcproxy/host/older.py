@@ -32,12 +32,16 @@ class OlderHubs:
         while (hub := self._known(version)) is not None:
             if await _covers(hub, version):
                 return hub
-        if len(self._hubs) >= MOST:
-            return None
-        hub = self._made()
-        self._hubs.append(hub)
-        hub.begin(min(version, oldest))
-        return hub if await _covers(hub, version) else None
+        for start in sorted({min(version, oldest), version}):  # what is older still may be gone on the host
+            if len(self._hubs) >= MOST:
+                return None
+            hub = self._made()
+            self._hubs.append(hub)
+            hub.begin(start)
+            if await _covers(hub, version):
+                return hub
+            self.forget()
+        return None
 
     def forget(self) -> None:
         """Drop those that have ended."""

@@ -10,7 +10,7 @@ seen no newer one than those that it has missed; docs/architecture.md, "Reads", 
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -146,7 +146,7 @@ class WatchStream:
         first = self._first_parts()
         if content.flag(dict(self._query), "sendInitialEvents"):
             self._initial, self._wants_end = set(first), True
-        responses = await asyncio.gather(*(self._ask(*one) for one in first.items()), return_exceptions=True)
+        responses = await _all_of([asyncio.ensure_future(self._ask(*one)) for one in first.items()])
         opened = dict(zip(first, responses, strict=True))
         failure = next((one for one in responses if isinstance(one, BaseException)), None)
         if failure is not None:
@@ -212,13 +212,14 @@ class WatchStream:
 
     async def _events(self, part: Part, response: HostResponse, reached: int) -> int:
         """One host watch until it ends in whatever way. How far it came; 0 where it cannot go on from there."""
-        frames, chunks = Frames(EVENT_LIMIT), response.chunks()
+        frames, chunks, marked = Frames(EVENT_LIMIT), response.chunks(), False
         try:
             while True:
-                async with asyncio.timeout_at(self._patience()):
+                async with asyncio.timeout_at(self._patience(marked=marked)):
                     chunk = await anext(chunks)
                 for line in frames.feed(chunk):
                     event = _event(part, line)
+                    marked = marked or event.type == "BOOKMARK"
                     await self._queue.put(event, len(line))
                     if event.type == "ERROR":
                         return 0
@@ -229,9 +230,13 @@ class WatchStream:
         finally:
             await response.close()
 
-    def _patience(self) -> float:
-        """Until when the host must say something, as a moment of the loop: it sends a bookmark each minute."""
-        return min(asyncio.get_running_loop().time() + SILENCE, self._end + GRACE)
+    def _patience(self, *, marked: bool) -> float:
+        """Until when the host must say something, as a moment of the loop.
+
+        It sends a bookmark each minute where it keeps a cache of watches, so not of Events; `marked`: it has sent one.
+        """
+        last = self._end + GRACE
+        return min(asyncio.get_running_loop().time() + SILENCE, last) if marked else last
 
     async def _again(self, part: Part, reached: int, wait: float = WAITS[0]) -> HostResponse | None:
         """The host watch of a part once more, from where it was, asked for until it is there.
@@ -404,6 +409,18 @@ def _event(part: Part, line: bytes) -> _Event:
     """Raises msgspec.DecodeError and KeyError."""
     event = msgspec.json.decode(line)
     return _Event(part, str(event["type"]), event["object"])
+
+
+async def _all_of(asked: Sequence["asyncio.Future[HostResponse | None]"]) -> list[HostResponse | BaseException | None]:
+    """What all of them become. Where nobody waits for it any more, those that are answered already are ended."""
+    try:
+        await asyncio.wait(asked)
+    except BaseException:
+        for one in asked:
+            one.cancel()
+        await _close_all(await asyncio.gather(*asked, return_exceptions=True))
+        raise
+    return [one.exception() or one.result() for one in asked]
 
 
 async def _close_all(responses: Any) -> None:
