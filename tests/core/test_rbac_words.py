@@ -14,6 +14,7 @@ def test_each_text_is_a_word_and_a_long_one_several() -> None:
     assert words(parsed(bind("r", USER, DEV, space="web"))) == 1 + 3 + 2
     chosen: dict[str, Any] = {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"to": "x"}}]}}
     assert words(parsed(role("r", labels={"a": "b"}, **chosen))) == 1 + 2 + 2
+    assert words(parsed(role("r", labels={"a": "b"}, space="web"))) == 1  # they are not kept either
 
 
 def test_what_has_no_room_is_refused_with_what_to_do() -> None:

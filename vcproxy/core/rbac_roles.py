@@ -13,7 +13,10 @@ Selectors = tuple[tuple[Requirement, ...], ...]
 
 
 class Role(msgspec.Struct, frozen=True):
-    """A Role or ClusterRole. `selectors` are those of its aggregationRule, None where it has none."""
+    """A Role or ClusterRole. `selectors` are those of its aggregationRule, None where it has none.
+
+    Labels are kept of ClusterRoles alone: aggregation reads no others.
+    """
 
     labels: Mapping[str, str]
     rules: tuple[Rule, ...]
@@ -22,7 +25,8 @@ class Role(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, document: Object) -> "Role":
         """The role of a document as the API has it."""
-        labels = (document.get("metadata") or {}).get("labels") or {}
+        gathered = document.get("kind") == "ClusterRole"
+        labels = (document.get("metadata") or {}).get("labels") or {} if gathered else {}
         rules = tuple(Rule.of(one) for one in document.get("rules") or ())
         aggregation = document.get("aggregationRule")
         if not isinstance(aggregation, dict):

@@ -1,7 +1,7 @@
 """How much roles and bindings are: what of them stands in memory, and is gone through at a change, is counted in words.
 
-A word is a text of up to 64 characters: a verb, a group, a resource, a name, a path, a label, a subject. Longer ones
-count as several.
+A word is a text of up to 64 characters: a verb, a group, a resource, a name, a path, a subject, a label of a
+ClusterRole. Longer ones count as several.
 """
 
 from collections.abc import Iterable, Iterator

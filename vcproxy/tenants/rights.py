@@ -33,12 +33,19 @@ GONE_LIMIT: Final = 4096
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """An object of the host, as far as rights go."""
+    """An object of the host, as far as rights go: no more of it stays in memory, for no more of it is counted."""
 
     tenant: TenantId
+    named: Identity
     uid: str
     version: int
-    document: Object
+    value: Role | Binding
+
+    @classmethod
+    def of(cls, tenant: TenantId, document: Object) -> "_Stored":
+        """What counts of an object in the tenant's names."""
+        metadata = document["metadata"]
+        return cls(tenant, identity(document), str(metadata.get("uid")), _version(metadata), parsed(document))
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -111,18 +118,22 @@ class Rights:
 
     def learn(self, tenant: TenantId, document: Object) -> None:
         """Take up an object as the host answered a write with it, in the tenant's names."""
-        metadata, named, one = document["metadata"], identity(document), parsed(document)
-        new = _Known(str(metadata.get("uid")), _version(metadata), words(one))
-        known = self._known.get(tenant, {}).get(named)
+        self._take_up(_Stored.of(tenant, document))
+
+    def _take_up(self, one: _Stored) -> None:
+        tenant, new = one.tenant, _Known(one.uid, one.version, words(one.value))
+        known = self._known.get(tenant, {}).get(one.named)
         if new.uid in self._gone or (known is not None and known.uid == new.uid and known.version >= new.version):
             return
-        self._known.setdefault(tenant, {})[named] = new
+        self._known.setdefault(tenant, {})[one.named] = new
         self._words[tenant] += new.words - (known.words if known is not None else 0)
-        self._changes.setdefault(tenant, {})[named] = one
+        self._changes.setdefault(tenant, {})[one.named] = one.value
 
     def forget(self, tenant: TenantId, document: Object) -> None:
         """An object was deleted."""
-        named, uid = identity(document), str(document["metadata"].get("uid"))
+        self._give_up(tenant, identity(document), str(document["metadata"].get("uid")))
+
+    def _give_up(self, tenant: TenantId, named: Identity, uid: str) -> None:
         while len(self._gone) >= GONE_LIMIT:
             del self._gone[next(iter(self._gone))]
         self._gone[uid] = None
@@ -139,9 +150,9 @@ class Rights:
     def _mirror(self, upstream: Upstream, row: Kind, timing: Timing) -> Mirror[_Stored]:
         def changed(key: Key, before: _Stored | None, after: _Stored | None) -> None:
             if before is not None and (after is None or after.uid != before.uid):
-                self.forget(before.tenant, before.document)
+                self._give_up(before.tenant, before.named, before.uid)
             if after is not None:
-                self.learn(after.tenant, after.document)
+                self._take_up(after)
 
         parse: Callable[[Object], _Stored | None] = lambda document: _parsed(document, row)  # noqa: E731
         return Mirror(upstream, path_of(SHADOW, row.resource), parse, changed, timing=timing)
@@ -149,14 +160,14 @@ class Rights:
 
 async def read(api: HostApi, tenant: TenantId, granted: Iterable[Grant], namespace: str = "") -> Policy:
     """A tenant's rules as they stand on the host: those of cluster scope, and those of one namespace."""
-    found: list[Object] = []
+    found: dict[Identity, Role | Binding | None] = {}
     for row in (TABLE[RBAC, resource] for resource in RESOURCES):
         if row.namespaced and not namespace:
             continue
         space = up(tenant, shadow.place(row, VirtualName(namespace)))
-        parsed = [_parsed(one, row) async for one in api.items(path_of(SHADOW, row.resource, space))]
-        found += [one.document for one in parsed if one is not None]
-    return Policy.of(found, Policy.of(grants.documents(granted, ""), rbac_defaults.policy()))
+        stored = [_parsed(one, row) async for one in api.items(path_of(SHADOW, row.resource, space))]
+        found |= {one.named: one.value for one in stored if one is not None}
+    return Policy(Policy.of(grants.documents(granted, ""), rbac_defaults.policy())).changed(found)
 
 
 def _parsed(document: Object, row: Kind) -> _Stored | None:
@@ -169,11 +180,9 @@ def _parsed(document: Object, row: Kind) -> _Stored | None:
         return None
     if not space or row.namespaced == (VirtualName(space) == SYSTEM_NAMESPACE):
         return None
-    uid, version = str(metadata.get("uid")), _version(metadata)
+    version = str(metadata.get("resourceVersion"))
     view = shadow.to_view(document, row, Scope(tenant))
-    kept = {key: value for key, value in view["metadata"].items() if key in ("name", "namespace", "uid", "labels")}
-    kept["resourceVersion"] = str(version)
-    return _Stored(tenant, uid, version, {**view, "metadata": kept})
+    return _Stored.of(tenant, {**view, "metadata": {**view["metadata"], "resourceVersion": version}})
 
 
 def _version(metadata: Object) -> int:
