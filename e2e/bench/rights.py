@@ -22,14 +22,16 @@ TENANTS: Final = 1000
 RULES: Final = 20_000
 LIMIT: Final = 3.0
 """Microseconds that a question may cost."""
+MANY: Final = 10.0
+"""The same of a user with more rules than are written out."""
 Object = dict[str, Any]
 
 
 class Kept:
     """The policies of many tenants, without a host."""
 
-    def __init__(self, tenants: int, bindings: int, rules: int) -> None:
-        documents = (*_documents(bindings), *_own(rules))
+    def __init__(self, tenants: int, bindings: int, more: Sequence[Object] = ()) -> None:
+        documents = (*_documents(bindings), *more)
         self._policies = {
             TenantId(f"t{number}"): Policy.of(documents if number == 0 else documents[:2], rbac_defaults.policy())
             for number in range(tenants)
@@ -81,6 +83,26 @@ def _own(rules: int) -> list[Object]:
     return found
 
 
+def _all_words() -> list[Object]:
+    """A role with as many words as there may be, for the user who asks: rules of 8 verbs and 8 kinds."""
+    verbs = [f"v{index}" for index in range(7)]
+    metadata = {"name": "all", "namespace": "n0"}
+    rules = [
+        {
+            "verbs": [*verbs, f"v{number}"],
+            "apiGroups": ["example.com"],
+            "resources": [f"{number}-{k}" for k in range(8)],
+        }
+        for number in range(WORDS // 17)
+    ]
+    reference = {"apiGroup": GROUP, "kind": "Role", "name": "all"}
+    binding = {"kind": "RoleBinding", "metadata": metadata, "roleRef": reference}
+    return [
+        {"kind": "Role", "metadata": metadata, "rules": rules},
+        {**binding, "subjects": [{"kind": "User", "name": "ann"}]},
+    ]
+
+
 def _asking(policies: Kept) -> CallerRights:
     caller = Caller(TenantId("t0"), "uid", "ann", ("dev",))
     return CallerRights(policies, caller, lambda: 0.0)
@@ -124,15 +146,23 @@ def measure(stage: Stage | None, rounds: int) -> Group:
     """One question of a user with few and many bindings in the tenant, rules of its own, and other tenants."""
     rows = []
     columns = {"asked before, us": _known, "new, us": _new, "first after a change, us": _changed}
-    for tenants, bindings, rules in ((1, 10, 0), (1, 10_000, 0), (TENANTS, 10, 0), (1, 10, RULES)):
-        policies = Kept(tenants, bindings, rules)
+    for tenants, bindings, own, more in (
+        (1, 10, "", []),
+        (1, 10_000, "", []),
+        (TENANTS, 10, "", []),
+        (1, 10, f", {RULES} rules of who asks", _own(RULES)),
+        (1, 10, f", {WORDS} words of who asks", _all_words()),
+    ):
+        policies = Kept(tenants, bindings, more)
         figures = {
             name: statistics.median(ask(policies) for _ in range(max(rounds, 3))) for name, ask in columns.items()
         }
-        own = f", {rules} rules of who asks" if rules else ""
         rows.append(Row(f"{tenants} tenants, {bindings} bindings in the one that asks{own}", "vcproxy", figures))
     verdicts = [
-        Verdict(f"CPU of a question of rights, {kind}", max(row.figures[f"{kind}, us"] for row in rows), LIMIT, " us")
+        Verdict(
+            f"CPU of a question of rights, {kind}{whose}", max(row.figures[f"{kind}, us"] for row in some), limit, " us"
+        )
+        for whose, some, limit in (("", rows[:-2], LIMIT), (", of who has very many", rows[-2:], MANY))
         for kind in ("asked before", "new")
     ]
     return Group("rights", "a question of rights, in the process", rows, verdicts)

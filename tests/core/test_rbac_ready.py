@@ -1,7 +1,9 @@
 """What is kept ready is bounded for all policies together, and for each."""
 
+import pytest
+
 from tests.core.rbac_documents import DEV, GROUP, USER, bind, pods, role, rule
-from vcproxy.core import rbac_defaults
+from vcproxy.core import rbac_defaults, rbac_policy
 from vcproxy.core.rbac import Attributes, Rule, User
 from vcproxy.core.rbac_index import RuleIndex
 from vcproxy.core.rbac_policy import Policy
@@ -46,6 +48,37 @@ def test_what_still_counts_is_handed_on() -> None:
     ready.hand_on(1, 2, lambda one: one[1] != "web")
     assert [space for space in ("", "web", "db") if ready.get(2, held(0, space))] == ["", "db"]
     assert (ready.get(1, held()), ready.size) == (None, 2 * INDEX.size)
+
+
+def test_one_that_takes_more_than_the_share_is_kept_alone() -> None:
+    ready = Ready(SHARE)
+    for number in range(3):
+        ready.keep(1, held(number), INDEX, 0)
+    assert [number for number in range(3) if ready.get(1, held(number))] == [2]
+    assert ready.size == INDEX.size
+
+
+def test_two_users_of_very_many_pairs_are_put_in_order_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past 8 MiB nothing was kept: all rules were put in order anew for each question."""
+    verbs, made = " ".join(f"v{n}" for n in range(8)), []
+    rules = [rule(verbs, " ".join(f"r{number}-{n}" for n in range(8))) for number in range(1_500)]
+    policy = Policy.of([role("r", *rules), bind("r", USER, DEV), bind("r", USER, DEV, space="web")], base())
+    build = RuleIndex
+    monkeypatch.setattr(rbac_policy, "RuleIndex", lambda *given: made.append(1) or build(*given))  # type: ignore[func-returns-value]
+    for _ in range(3):
+        for user in (User("ann"), User("bob", ("dev",))):
+            assert policy.allows(user, Attributes("v1", resource="r1499-7", namespace="web"))
+            assert not policy.allows(user, Attributes("v8", resource="r1499-7", namespace="web"))
+    assert len(made) == 4
+
+
+def test_what_was_put_in_order_for_policies_of_before_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rbac_policy, "STALE", 2_000)
+    policy, words = Policy(base()), " ".join(f"w{n}" for n in range(100))
+    for number in range(50):
+        policy = policy.put(role("r", rule(f"v{number}", words, names=words))).put(bind("r", USER))
+        assert policy.allows(User("ann"), Attributes(f"v{number}", resource="w1", name="w2"))
+        assert policy._postings.words < 2_000 + 300
 
 
 def test_long_keys_are_not_kept() -> None:

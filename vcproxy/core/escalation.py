@@ -12,7 +12,7 @@ import msgspec
 
 from vcproxy.core import status
 from vcproxy.core.rbac import ALL, GROUP, MASTERS, Attributes, Rule, User, quoted
-from vcproxy.core.rbac_index import NARROW, RuleIndex, Wide, pairs
+from vcproxy.core.rbac_index import NARROW, RuleIndex, pairs
 from vcproxy.core.rbac_policy import Policy
 
 Object = dict[str, Any]
@@ -170,11 +170,11 @@ class _Comparing:
 
     def _whole(self, rule: Rule) -> bool:
         """Whether a rule of many pairs is all in one that is held; others are looked up sooner than compared."""
-        wide = pairs(rule) > NARROW and not rule.urls
-        candidates = [one for index in self._held for one in index.wide(rule.resources[0])] if wide else []
-        self._take(len(candidates))
-        made = Wide(rule) if candidates else None
-        return made is not None and any(one.has_all(made) for one in candidates)
+        if pairs(rule) <= NARROW or rule.urls:
+            return False
+        words = len(rule.verbs) + len(rule.groups) + len(rule.resources) + len(rule.names)
+        self._take(words * sum(one.blocks for one in self._held) // 8)
+        return any(one.has_all(rule) for one in self._held)
 
     def _take(self, number: int) -> None:
         self._left -= number

@@ -1,20 +1,25 @@
 """Rules put in order, so that a question costs a few look-ups however many they are.
 
 A rule names every verb with every group and every resource. Where these are few pairs they stand in a table, with the
-names that count there; a rule of many pairs stays as it is, as sets, found by each resource that it names.
+names that count there, until the table is full; other rules are found by their words (core/rbac_postings.py).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Final
 
 from vcproxy.core.rbac import ALL, Attributes, Rule
+from vcproxy.core.rbac_postings import BLOCK_BYTES, Mask, Postings
 
 NARROW: Final = 64
 """Pairs of a rule that are written out."""
+ROOM: Final = 2048
+"""Pairs that are written out of all rules of one index: some 0.4 MB, so that a policy has room for several indexes."""
 ENTRY_BYTES: Final = 200
-"""What one of them takes in memory, roughly; a word of a rule that is kept as sets takes no more."""
+"""What one of them takes in memory, roughly."""
+RULE_BYTES: Final = 8
+"""What a rule takes that stands elsewhere anyway."""
 
 _Names = set[str] | frozenset[str] | None
 """The names that count; None where any does."""
@@ -25,41 +30,33 @@ def pairs(rule: Rule) -> int:
     return len(rule.groups) * len(rule.resources) * len(rule.verbs) * max(1, len(rule.names))
 
 
-class Wide:
-    """A rule of many pairs."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.verbs, self.groups = frozenset(rule.verbs), frozenset(rule.groups)
-        self.resources, self.names = frozenset(rule.resources), frozenset(rule.names)
-
-    def has(self, verb: str, group: str, name: str | None) -> bool:
-        """Whether it holds these with a resource that it names."""
-        return _has(self.verbs, verb) and _has(self.groups, group) and (not self.names or name in self.names)
-
-    def has_all(self, other: "Wide") -> bool:
-        """Whether each pair of another rule is one of this one, whose `*/scale` and the like are not looked for."""
-        verbs = ALL in self.verbs or other.verbs <= self.verbs
-        groups = ALL in self.groups or other.groups <= self.groups
-        names = not self.names or (bool(other.names) and other.names <= self.names)
-        return verbs and groups and names and (ALL in self.resources or other.resources <= self.resources)
-
-
 class RuleIndex:
-    """What a list of rules allows. `size` is about how many bytes it takes, `steps` how many look-ups a question."""
+    """What a list of rules allows. `size` is about how many bytes it takes.
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    `postings` has room for the rules that are not written out; indexes of one policy share it.
+    """
+
+    def __init__(self, rules: Iterable[Rule], postings: Postings | None = None) -> None:
         self.rules = tuple(rules)
-        self.size = ENTRY_BYTES
         self._table: dict[tuple[str, str], dict[str, _Names]] = {}
-        self._wide: dict[str, list[Wide]] = {}
-        self._urls: dict[str, _Urls] = {}
-        self._wide_urls: list[tuple[frozenset[str], _Urls]] = []
+        self._left = ROOM
+        self._postings = postings if postings is not None else Postings()
         urls: dict[str, list[str]] = {}
-        for rule in self.rules:
-            self._add(rule)
-            self._add_urls(rule, urls)
+        wide = [rule for rule in self.rules if not self._written(rule, urls)]
+        self._wide: Mask = self._postings.mask(wide)
         self._urls = {verb: _Urls(found) for verb, found in urls.items()}
-        self.steps = 1 + (max(map(len, self._wide.values()), default=0) + len(self._wide_urls)) // 4
+        self.size = ENTRY_BYTES * (1 + ROOM - self._left)
+        self.size += RULE_BYTES * len(self.rules) + BLOCK_BYTES * len(self._wide)
+
+    @property
+    def blocks(self) -> int:
+        """In how many blocks of numbers its rules are found by their words."""
+        return len(self._wide)
+
+    @property
+    def steps(self) -> int:
+        """How many look-ups a question is."""
+        return 1 + (len(self._wide) + self._postings.depth) // 4 if self._wide else 1
 
     def allows(self, asked: Attributes) -> bool:
         """Whether a rule allows what is asked (rbac.RuleAllows)."""
@@ -82,49 +79,33 @@ class RuleIndex:
                 verbs = table.get((space, word))
                 if verbs is not None and (_named(verbs, verb, name) or _named(verbs, ALL, name)):
                     return True
-        if not self._wide:
-            return False
-        return any(one.has(verb, group, name) for word in words for one in self._wide.get(word, ()))
+        return bool(self._wide) and self._postings.has(self._wide, verb, group, words, name)
 
     def has_url(self, verb: str, path: str) -> bool:
         """Whether a rule holds a verb of a path, which may end in `*` itself."""
         found = (self._urls.get(one) for one in (verb, ALL))
         if any(urls is not None and urls.cover(path) for urls in found):
             return True
-        return any(_has(verbs, verb) and urls.cover(path) for verbs, urls in self._wide_urls)
+        return bool(self._wide) and self._postings.has_url(self._wide, verb, path)
 
-    def _add(self, rule: Rule) -> None:
-        number = pairs(rule)
-        if number > NARROW:
-            self._add_wide(rule)
-            return
-        self.size += ENTRY_BYTES * number
+    def has_all(self, rule: Rule) -> bool:
+        """Whether one rule that is not written out holds all of another one, which has no paths."""
+        return bool(self._wide) and self._postings.has_all(self._wide, rule)
+
+    def _written(self, rule: Rule, urls: dict[str, list[str]]) -> bool:
+        """Whether there is room for a rule in the tables, where it is then."""
+        number, paths = pairs(rule), len(rule.urls) * len(rule.verbs)
+        if max(number, paths) > NARROW or number + paths > self._left:
+            return False
+        self._left -= number + paths
         names = frozenset(rule.names) or None
         for pair in product(rule.groups, rule.resources):
             verbs = self._table.setdefault(pair, {})
             for verb in rule.verbs:
                 verbs[verb] = _together(verbs[verb], names) if verb in verbs else names
-
-    def _add_wide(self, rule: Rule) -> None:
-        self.size += ENTRY_BYTES * (len(rule.groups) + len(rule.resources) + len(rule.verbs) + len(rule.names))
-        wide = Wide(rule)
-        for word in wide.resources:
-            self._wide.setdefault(word, []).append(wide)
-
-    def _add_urls(self, rule: Rule, urls: dict[str, list[str]]) -> None:
-        if not rule.urls:
-            return
-        pairs = len(rule.urls) * len(rule.verbs)
-        self.size += ENTRY_BYTES * min(pairs, len(rule.urls) + len(rule.verbs) + NARROW)
-        if pairs > NARROW:
-            self._wide_urls.append((frozenset(rule.verbs), _Urls(rule.urls)))
-            return
-        for verb in rule.verbs:
+        for verb in rule.verbs if rule.urls else ():
             urls.setdefault(verb, []).extend(rule.urls)
-
-    def wide(self, resource: str) -> Sequence[Wide]:
-        """The rules of many pairs that name a resource, or all."""
-        return [*self._wide.get(resource, ()), *(self._wide.get(ALL, ()) if resource != ALL else ())]
+        return True
 
 
 class _Urls:
@@ -143,10 +124,6 @@ class _Urls:
             return True
         at = bisect_right(self._beginnings, path)
         return at > 0 and path.startswith(self._beginnings[at - 1])
-
-
-def _has(own: frozenset[str], wanted: str) -> bool:
-    return wanted in own or ALL in own
 
 
 def _named(verbs: Mapping[str, _Names], verb: str, name: str | None) -> bool:

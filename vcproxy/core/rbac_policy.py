@@ -14,11 +14,14 @@ from vcproxy.core.rbac import MASTERS, Attributes, Object, Rule, User
 from vcproxy.core.rbac_aggregation import gathered
 from vcproxy.core.rbac_bindings import Binding, Bindings, Holder, Key, Place, Subject, replaced
 from vcproxy.core.rbac_index import RuleIndex
+from vcproxy.core.rbac_postings import Postings
 from vcproxy.core.rbac_ready import Ready
 from vcproxy.core.rbac_roles import Role
 
 Identity = tuple[str, str, str]
 """(kind, namespace, name); the namespace of cluster-scoped objects is empty."""
+STALE: Final = 500_000
+"""Words of rules that were put in order, for all policies in a row: with more it begins anew, without the old ones."""
 _serials: Final = count()
 _NOTHING: Final = RuleIndex(())
 
@@ -49,6 +52,7 @@ class Policy:
         self._roles: Mapping[Place, Role] = {}
         self._bindings = Bindings({})
         self._ready: Ready = base._ready if base is not None else Ready()
+        self._postings = Postings()
         self._serial = next(_serials)
         self._gathered: Mapping[str, tuple[Rule, ...]] | None = None
 
@@ -60,7 +64,7 @@ class Policy:
     def changed(self, changes: Mapping[Identity, Role | Binding | None]) -> "Policy":
         """A policy with objects added or replaced, or with none in their place (None). It takes this one's place."""
         made = Policy(self._base)
-        made._roles, made._bindings, made._gathered = self._roles, self._bindings, self._gathered
+        made._roles, made._bindings = self._roles, self._bindings
         roles = {(space, name): one for (kind, space, name), one in changes.items() if _is_role(kind)}
         if roles:
             made._roles = replaced(self._roles, {p: one if isinstance(one, Role) else None for p, one in roles.items()})
@@ -68,13 +72,18 @@ class Policy:
         if bindings:
             found = {p: one if isinstance(one, Binding) else None for p, one in bindings.items()}
             made._bindings = self._bindings.changed(found)
-        if all(space for space, _ in roles):
-            touched = {space for _, space, _ in changes}
+        made._gathered = self._gathered if all(space for space, _ in roles) else None
+        self._succeeded(made, {space for _, space, _ in changes}, kept=all(space for space, _ in roles))
+        return made
+
+    def _succeeded(self, made: "Policy", touched: set[str], *, kept: bool) -> None:
+        """Hand on what is in order: with `kept` that of all namespaces which were not touched."""
+        if self._postings.words <= STALE:
+            made._postings = self._postings
+        if kept and made._postings is self._postings:
             self._ready.hand_on(self._serial, made._serial, lambda held: held[1] not in touched)
         else:
-            made._gathered = None
             self._ready.forget(self._serial)
-        return made
 
     def put(self, document: Object) -> "Policy":
         """A policy with one object (Role, ClusterRole, RoleBinding, ClusterRoleBinding) added or replaced."""
@@ -87,7 +96,7 @@ class Policy:
     def based_on(self, base: "Policy") -> "Policy":
         """The same roles and bindings on top of others."""
         made = Policy(base)
-        made._roles, made._bindings = self._roles, self._bindings
+        made._roles, made._bindings, made._postings = self._roles, self._bindings, self._postings
         self._ready.forget(self._serial)
         return made
 
@@ -153,7 +162,7 @@ class Policy:
         found = self._ready.get(self._serial, key)
         if found is None:
             rules = (rule for binding, _ in self._bindings_of(user, space) for rule in self._bound_rules(binding))
-            found = RuleIndex(dict.fromkeys(rules))
+            found = RuleIndex(dict.fromkeys(rules), self._postings)
             self._ready.keep(self._serial, key, found, len(user.name) + sum(map(len, user.groups)) + len(space))
         return found
 

@@ -34,14 +34,17 @@ class Ready:
         return kept[0] if kept is not None else None
 
     def keep(self, policy: int, key: Held, index: RuleIndex, length: int) -> None:
-        """Keep one, if there may be room for it. `length` is that of the texts of the key."""
+        """Keep one, others going where there is no room; alone in its policy where it takes more than its share.
+
+        So nothing is put in order anew for each question. `length` is that of the texts of the key; long ones are not
+        kept.
+        """
         size = index.size + length
-        share = self._limit // SHARE
-        if length > KEY_BYTES or size > share:
+        if length > KEY_BYTES:
             return
-        while self._sizes.get(policy, 0) + size > share:
+        while policy in self._kept and self._sizes[policy] + size > self._limit // SHARE:
             self._drop(policy)
-        while self.size + size > self._limit:
+        while self._kept and self.size + size > self._limit:
             self._drop(next(iter(self._kept)))
         self._kept.setdefault(policy, {})[key] = index, size
         self._count(policy, size)
