@@ -14,7 +14,8 @@ from vcproxy.core import rbac_defaults
 from vcproxy.core.caller import Caller
 from vcproxy.core.names import TenantId
 from vcproxy.core.rbac import GROUP, Attributes
-from vcproxy.core.rbac_policy import Policy
+from vcproxy.core.rbac_places import Place
+from vcproxy.core.rbac_policy import Identity, Policy
 from vcproxy.core.rbac_words import WORDS, Room
 
 QUESTIONS: Final = 20_000
@@ -45,6 +46,9 @@ class Kept:
 
     def room(self, tenant: TenantId) -> Room:
         return Room(0, WORDS)
+
+    def reserve(self, tenant: TenantId, named: Identity, more: int) -> Place:
+        return Place(named, more, 0.0)
 
     def learn(self, tenant: TenantId, document: Object) -> None:
         self._policies[tenant] = self._policies[tenant].put(document)

@@ -4,9 +4,11 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.flow.scripted import ACME, Answer, World, refusal
+from vcproxy.core.hosting import HostRequest, HostResponse
 from vcproxy.core.rbac import GROUP
 from vcproxy.core.rbac_words import Room
 
@@ -231,3 +233,38 @@ async def test_a_role_that_a_cluster_has_no_room_for_is_refused_and_does_not_rea
     code, found = await world.ask("POST", ROLES, role(rules=RULES))
     assert (code, found["reason"], world.host.asked) == (403, "Forbidden", [])
     assert f'roles.{GROUP} "r" is forbidden: exceeded quota' in found["message"]
+
+
+@pytest.mark.parametrize("way", ["POST", "PUT", "PATCH"])
+async def test_roles_written_side_by_side_have_no_more_room_than_one_after_the_other(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of large ones passed: each was judged before any of the others was known."""
+    world, go_on = World(), asyncio.Event()
+    reached: list[str] = []
+    world.policies.limit = 12  # three such roles
+
+    async def send(request: HostRequest) -> HostResponse:
+        if request.method == "GET":
+            return refusal(404, "NotFound", "no such role")
+        if "dryRun" not in request.target:
+            reached.append(request.target)
+            await go_on.wait()
+        return Answer(201, msgspec.json.decode(request.body or b""))
+
+    monkeypatch.setattr(world.host, "send", send)
+    media = {"PATCH": "application/apply-patch+yaml"}.get(way, "application/json")
+
+    async def write(number: int) -> int:
+        body = {"apiVersion": f"{GROUP}/v1", "kind": "Role", **role(f"r{number}", rules=RULES)}
+        target = ROLES if way == "POST" else f"{ROLES}/r{number}"
+        target += "?fieldManager=m" if way == "PATCH" else ""
+        return (await world.ask(way, target, body, media=media))[0]
+
+    writing = [asyncio.create_task(write(number)) for number in range(8)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(reached) == 3
+    go_on.set()
+    codes = sorted(await asyncio.gather(*writing))
+    assert codes == [201] * 3 + [403] * 5

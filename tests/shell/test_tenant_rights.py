@@ -157,3 +157,11 @@ def test_nothing_stays_in_memory_that_is_not_counted(kind: str) -> None:
     assert "reader" in repr(kept)
     assert "much" not in repr((kept, told.rights._changes, told.rights._known))
     assert told.rights.room(ACME).held < 10
+
+
+def test_what_is_being_written_takes_room_until_its_event_comes() -> None:
+    told = Told()
+    told.rights.reserve(ACME, ("Role", "web", "reader"), 100)
+    assert (told.rights.room(ACME).held, told.rights.room(GLOBEX).held) == (100, 0)
+    told.tell(events(ACME)[0])
+    assert told.rights.room(ACME).held == 4

@@ -12,8 +12,9 @@ from vcproxy.core.caller import Caller, all_groups
 from vcproxy.core.kinds import Kind
 from vcproxy.core.names import TenantId
 from vcproxy.core.rbac import Attributes, User
-from vcproxy.core.rbac_policy import Policy, parsed
-from vcproxy.core.rbac_words import Room, excess
+from vcproxy.core.rbac_places import Place
+from vcproxy.core.rbac_policy import Identity, Policy, identity, parsed
+from vcproxy.core.rbac_words import Room, excess, growth
 
 Object = dict[str, Any]
 
@@ -28,7 +29,11 @@ class Policies(Protocol):
         ...
 
     def room(self, tenant: TenantId) -> Room:
-        """How many words the roles and bindings of a tenant have, and may have."""
+        """How many words the roles and bindings of a tenant have, with those being written, and may have."""
+        ...
+
+    def reserve(self, tenant: TenantId, named: Identity, more: int) -> Place:
+        """A place for the words that a write adds to an object."""
         ...
 
     def learn(self, tenant: TenantId, document: Object) -> None: ...
@@ -101,6 +106,11 @@ class CallerRights:
             return refused
         room = self._policies.room(self._caller.tenant)
         return excess(room, parsed(document), parsed(old) if old is not None else None)
+
+    def reserve(self, document: Object, old: Object | None) -> Place:
+        """A place for what a write makes more, which goes on within it; taken as soon as it is not refused."""
+        more = growth(parsed(document), parsed(old) if old is not None else None)
+        return self._policies.reserve(self._caller.tenant, identity(document), more)
 
     def learn(self, document: Object) -> None:
         self._policies.learn(self._caller.tenant, document)

@@ -24,13 +24,18 @@ class Room(NamedTuple):
 
 def excess(room: Room, new: Role | Binding, old: Role | Binding | None) -> str | None:
     """Why what is to be written has no room, None where it has; what gets no bigger always has."""
-    more = words(new) - (words(old) if old is not None else 0)
+    more = growth(new, old)
     if more <= 0 or room.held + more <= room.limit:
         return None
     return (
         f"exceeded quota: the roles and bindings of this cluster may have {room.limit} words and have {room.held}, "
         f"this one has {words(new)}: delete some, or ask its provider for more"
     )
+
+
+def growth(new: Role | Binding, old: Role | Binding | None) -> int:
+    """How many words more there are than before; negative where they are fewer."""
+    return words(new) - (words(old) if old is not None else 0)
 
 
 def words(one: Role | Binding) -> int:

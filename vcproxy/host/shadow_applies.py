@@ -38,10 +38,10 @@ class ShadowApplier:
             sent = await self._up(wanted, body, old)
             try:
                 tried = await self._patch(wanted, [*dry, ("dryRun", "All")], sent)
-                judge(self._rights, wanted, tried, old)
-                if dict(wanted.query).get("dryRun"):
-                    return 200 if old else 201, tried
-                return 200 if old else 201, await self._patch(wanted, dry, sent)
+                with judge(self._rights, wanted, tried, old):
+                    if dict(wanted.query).get("dryRun"):
+                        return 200 if old else 201, tried
+                    return 200 if old else 201, await self._patch(wanted, dry, sent)
             except HostRefusal as refusal:
                 moved = refusal.status.code == 409 and "has been modified" in refusal.status.message
                 if not moved or (patch.get("metadata") or {}).get("resourceVersion") or not left:

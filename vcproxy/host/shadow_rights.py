@@ -1,6 +1,7 @@
 """What writes of Shadow kinds have to do with rights, and the refusals for want of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from vcproxy.core import printers, status
@@ -32,6 +33,10 @@ class Rights(Protocol):
         """
         ...
 
+    def reserve(self, document: Object, old: Object | None) -> AbstractContextManager[object]:
+        """A place for what a write that is not refused makes more: it goes on within, and counts meanwhile."""
+        ...
+
     def learn(self, document: Object) -> None:
         """An object as it was just written: it counts at once for whoever wrote it."""
         ...
@@ -41,13 +46,14 @@ class Rights(Protocol):
         ...
 
 
-def judge(rights: Rights, wanted: Shadow, document: Object, old: Object | None) -> None:
-    """Raises ApiError 403 where the caller would grant what it does not hold."""
+def judge(rights: Rights, wanted: Shadow, document: Object, old: Object | None) -> AbstractContextManager[object]:
+    """What the write goes on within, so that it counts already. Raises ApiError 403 where the caller may not."""
     words = rights.refusal(document, old, "" if wanted.verb == "create" else wanted.name)
     if words is not None:
         row, name = wanted.row, str(printers.metadata(document).get("name") or wanted.name)
         subject = f'{status.qualified(row.group, row.resource)} "{name}"'
         raise status.forbidden(f"{subject} is forbidden: {words}", row.group, row.resource, name)
+    return nullcontext() if dict(wanted.query).get("dryRun") else rights.reserve(document, old)
 
 
 def read_only(wanted: Shadow) -> ApiError:

@@ -79,9 +79,12 @@ class ShadowWriter:
         wanted = msgspec.structs.replace(wanted, name=name)  # whom a refusal is about
         if name and any(one["metadata"]["name"] == name for one in self._reader.defaults(wanted)):
             raise status.already_exists(wanted.row.group, wanted.row.resource, name)
-        judge(self._rights, wanted, document, None)
+        with judge(self._rights, wanted, document, None):
+            return 201, await self._post(wanted, document)
+
+    async def _post(self, wanted: Shadow, document: Object) -> Object:
         path = self._store.collection_path(wanted) + written(wanted.query)
-        return 201, await self._store.ask(wanted, "POST", path, self._store.stored(wanted, document))
+        return await self._store.ask(wanted, "POST", path, self._store.stored(wanted, document))
 
     async def _update(self, wanted: Shadow, request: ApiRequest, document: Object) -> tuple[int, Object]:
         """A PUT. Without a resourceVersion it counts for whatever is there, or makes the object (rbac: strategy.go)."""
@@ -107,21 +110,23 @@ class ShadowWriter:
         for left in reversed(range(TRIES)):
             old = await self._store.present(wanted)
             document = made(msgspec.json.decode(msgspec.json.encode(old)) if old else None)
-            judge(self._rights, wanted, document, old)
-            if old is None:
-                path = self._store.collection_path(wanted) + written(wanted.query)
-                return 201, await self._store.ask(wanted, "POST", path, self._store.stored(wanted, document))
-            if unconditional and not document["metadata"].get("resourceVersion"):
-                document["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-            same = document["metadata"].get("resourceVersion") == old["metadata"]["resourceVersion"]
-            path = self._store.object_path(wanted)
+            version = document["metadata"].get("resourceVersion")
+            if old is not None and not version and unconditional:
+                version = document["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+            free = unconditional and old is not None and version == old["metadata"]["resourceVersion"]
             try:
-                body = self._store.stored(wanted, document)
-                return 200, await self._store.ask(wanted, "PUT", path + written(wanted.query), body)
+                with judge(self._rights, wanted, document, old):
+                    return await self._written(wanted, document, old)
             except HostRefusal as refusal:
-                if refusal.status.code != 409 or not (unconditional and same and left):
+                if refusal.status.code != 409 or not (free and left):
                     raise
         raise status.internal()
+
+    async def _written(self, wanted: Shadow, document: Object, old: Object | None) -> tuple[int, Object]:
+        if old is None:
+            return 201, await self._post(wanted, document)
+        path = self._store.object_path(wanted) + written(wanted.query)
+        return 200, await self._store.ask(wanted, "PUT", path, self._store.stored(wanted, document))
 
 
 def _refuse_repeated(body: bodies.Body) -> None:

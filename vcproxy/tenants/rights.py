@@ -4,6 +4,7 @@ A change counts when its event comes, within a second; for whoever wrote it thro
 answer of the host is learned before it is sent on. An event that is older than what is known changes nothing.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -17,6 +18,7 @@ from vcproxy.core.hosting import Upstream
 from vcproxy.core.kinds import TABLE, Kind
 from vcproxy.core.names import SYSTEM_NAMESPACE, TenantId, VirtualName, tenant_id, up
 from vcproxy.core.rbac_bindings import Binding
+from vcproxy.core.rbac_places import Place, Places
 from vcproxy.core.rbac_policy import Identity, Policy, identity, parsed
 from vcproxy.core.rbac_roles import Role
 from vcproxy.core.rbac_words import WORDS, Room, words
@@ -79,6 +81,7 @@ class Rights:
         self._changes: dict[TenantId, dict[Identity, Role | Binding | None]] = {}
         self._known: dict[TenantId, dict[Identity, _Known]] = {}
         self._words: Counter[TenantId] = Counter()
+        self._places = Places(time.monotonic)
         self._gone: dict[str, None] = {}
         self._mirrors = [self._mirror(upstream, TABLE[RBAC, resource], timing) for resource in RESOURCES]
 
@@ -99,8 +102,12 @@ class Rights:
         return self._granted.get(tenant, ())
 
     def room(self, tenant: TenantId) -> Room:
-        """How many words the roles and bindings of a tenant have, and may have."""
-        return Room(self._words[tenant], self._limit)
+        """How many words the roles and bindings of a tenant have, with those being written, and may have."""
+        return Room(self._words[tenant] + self._places.words(tenant), self._limit)
+
+    def reserve(self, tenant: TenantId, named: Identity, more: int) -> Place:
+        """A place for the words that a write adds to an object."""
+        return self._places.take(tenant, named, more)
 
     def grant(self, tenant: TenantId, granted: Iterable[Grant], version: str) -> None:
         """What the people of a tenant are granted from now on; `version` is the Tenant's resourceVersion."""
@@ -125,6 +132,7 @@ class Rights:
         known = self._known.get(tenant, {}).get(one.named)
         if new.uid in self._gone or (known is not None and known.uid == new.uid and known.version >= new.version):
             return
+        self._places.told(tenant, one.named)
         self._known.setdefault(tenant, {})[one.named] = new
         self._words[tenant] += new.words - (known.words if known is not None else 0)
         self._changes.setdefault(tenant, {})[one.named] = one.value
