@@ -18,6 +18,7 @@ from e2e.cluster.proxy import RunningProxy, TenantCluster, random_id
 WATCHES: Final = 10_000
 LIMITS: Final = {"watches": WATCHES, "tenantConnections": WATCHES + 100, "drain": "2s"}
 MAPS: Final = "/api/v1/namespaces/default/configmaps"
+MEASURED: Final = "measured"
 WINDOWS: Final = 5
 REQUESTS: Final = 150
 """Of one window, one after the other."""
@@ -64,9 +65,7 @@ class Loads:
         return min(self._window() for _ in range(WINDOWS))
 
     def _window(self) -> float:
-        with loading(
-            self.command("requests", f"{MAPS}/kube-root-ca.crt", "-connections", 1, "-requests", REQUESTS)
-        ) as load:
+        with loading(self.command("requests", f"{MAPS}/{MEASURED}", "-connections", 1, "-requests", REQUESTS)) as load:
             load.begin()
             return float(load.result()["p99"])
 
@@ -105,6 +104,8 @@ def test_ten_thousand_watches_of_one_tenant_harm_no_other_and_one_more_is_refuse
     greedy, other = (TenantCluster(watched, random_id(), run_folder).create("--timeout", "60") for _ in range(2))
     loads, others = (Loads(program, watched, tenant, run_folder) for tenant in (greedy, other))
     client = Client(greedy.kubeconfig)
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": MEASURED}}
+    assert Client(other.kubeconfig).call("POST", MAPS, made).code == 201
     before = others.p99()
     with loading(loads.command("idle", MAPS, "-watch", "-connections", WATCHES)) as load:
         refused(client)
