@@ -17,6 +17,8 @@ from vcproxy.core.names import TenantId
 REVOKED_USERS: Final = "_revoked-users"
 TOKEN: Final = "token"  # noqa: S105 - a word
 CERTIFICATE: Final = "certificate"
+_ALWAYS: Final = float("inf")
+_NEVER: Final = float("-inf")
 RECORD_LIMIT: Final = 3000
 """Records in one ConfigMap: its data may hold 1 MiB, a record about 300 bytes."""
 LONGEST_LIFE: Final = 366 * 86400.0
@@ -181,10 +183,10 @@ class TokenRecords(msgspec.Struct, frozen=True):
 
     def _revoked(self, user: str) -> float:
         """Up to when what was issued to a user was revoked."""
-        if REVOKED_USERS in self.unreadable or {user, EVERYBODY} & self.unreadable_users.keys():
-            return float("inf")
-        never = float("-inf")
-        return max(self.revoked_users.get(user, never), self.revoked_users.get(EVERYBODY, never))
+        unreadable, revoked = self.unreadable_users, self.revoked_users
+        if REVOKED_USERS in self.unreadable or user in unreadable or EVERYBODY in unreadable:
+            return _ALWAYS
+        return max(revoked.get(user, _NEVER), revoked.get(EVERYBODY, _NEVER)) if revoked else _NEVER
 
 
 def _token(key: str, text: str) -> IssuedToken:

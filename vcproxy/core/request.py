@@ -187,7 +187,7 @@ def resource_path(group: str, version: str, resource: str, namespace: str = "", 
     """The path of a resource, rendered; the names are those that shall stand in it."""
     start = f"/apis/{group}/{version}" if group else f"/api/{version}"
     parts = (start, f"namespaces/{segment(namespace)}" if namespace else "", resource, segment(name), sub)
-    return "/".join(part for part in parts if part)
+    return "/".join(filter(None, parts))
 
 
 _plain = re.compile(r"[-a-zA-Z0-9_.~]*").fullmatch
