@@ -69,8 +69,6 @@ def test_what_is_no_object_is_refused(document: Any) -> None:
         {"controller": {"enabled": "yes"}},
         {"limits": {"bodyBytes": True}},
         {"authentication": {"order": ["webhook"]}},
-        {"authentication": {"order": ["vcproxy"], "webhook": "https://x"}},
-        {"authentication": {"order": ["vcproxy"], "jwt": "jwt.yaml"}},
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:

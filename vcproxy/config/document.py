@@ -101,11 +101,7 @@ def _together(values: Mapping[str, Any]) -> list[str]:
     life, longest = values["tokens.life"], values["tokens.longestLife"]
     if life is not None and longest is not None and life > longest:
         found.append("tokens.life: must not be longer than tokens.longestLife")
-    order = values["authentication.order"] or ()
-    for name, setting in (("webhook", "authentication.webhook"), ("oidc", "authentication.jwt")):
-        if values.get(setting) and name not in order:
-            found.append(f"{setting}: is given, but authentication.order leaves {name} out")
-    if order == ("webhook",) and not values["authentication.webhook"]:
+    if values["authentication.order"] == ("webhook",) and not values["authentication.webhook"]:
         found.append("authentication.order: nobody could log in, for authentication.webhook is not given")
     return found
 
